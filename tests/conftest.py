@@ -1,0 +1,22 @@
+"""Session-wide settings: two CPU threads, and the parity table after the run."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import HealthCheck, settings
+
+import helpers
+
+torch.set_num_threads(min(2, torch.get_num_threads()))
+settings.register_profile("suite", deadline=None, derandomize=True, print_blob=True,
+                          suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print every measured parity error: component, source, error, tolerance."""
+    if not helpers.PARITY:
+        return
+    terminalreporter.section("parity with the authors' code (relative error)")
+    for component, source, error, tolerance in sorted(helpers.PARITY):
+        terminalreporter.write_line(f"{component:<44} {source:<24} {error:9.2e}  <= {tolerance:.0e}")
