@@ -4,9 +4,9 @@
     MSE  = sum (y - y^)^2 / (count + 1e-5)           over all patches (or the removed ones)
     NCC  = mean_{b,v} sum_t (x - m_x)(x^ - m_x^) / ((T - 1) sqrt(var_x + eps) sqrt(var_x^ + eps))
 
-Glossary: B records, V leads, T samples, L patch tokens, K kept, P samples a patch, D width, x input,
-x^ reconstruction, y targets (patches of x, normalised per patch if asked), y^ prediction, w weight
-of the correlation (authors: ncc_weight), r masking ratio, eps 1e-12.
+Glossary: B records, V leads, T samples, L patch tokens, K kept, P samples a patch, D width,
+x input, x^ reconstruction, y targets (patches of x, normalised per patch if asked), y^ prediction,
+w weight of the correlation (authors: ncc_weight), r masking ratio, eps 1e-12.
 Source: Turgut et al. 2025, section 3.1; He et al. 2022. Parameter names are those of MAE.
 """
 

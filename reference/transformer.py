@@ -81,7 +81,7 @@ def interpolate_position_embedding(table: torch.Tensor, grid: tuple[int, int],
 
 
 class PatchEmbedding(nn.Module):
-    """Linear map of every patch, as a convolution with stride = kernel: [B, C, V, T] -> [B, L, D]."""
+    """Linear map of every patch, a convolution with stride = kernel: [B, C, V, T] -> [B, L, D]."""
 
     def __init__(self, input_size: tuple[int, int, int], patch_size: tuple[int, int], dim: int):
         super().__init__()
@@ -103,8 +103,8 @@ class Attention(nn.Module):
     """Multi-head self-attention with one fused query-key-value map.
 
     Args (constructor): dim D, heads H; D must be a multiple of H.
-    `forward(z [B, N, D], explicit=False)`: -> [B, N, D]; `explicit=True` writes the softmax out, the
-    default uses the fused kernel. `weights(z)`: -> [B, H, N, N].
+    `forward(z [B, N, D], explicit=False)`: -> [B, N, D]; `explicit=True` writes the softmax out,
+    the default uses the fused kernel. `weights(z)`: -> [B, H, N, N].
     """
 
     def __init__(self, dim: int, heads: int):
@@ -170,7 +170,7 @@ class Block(nn.Module):
 
 
 def initialise_transformer(module: nn.Module) -> None:
-    """Xavier-uniform matrices, zero biases, unit LayerNorms, N(0, 0.02) tokens, the patch map as a matrix.
+    """Xavier-uniform matrices (also the patch map), zero biases, N(0, 0.02) tokens.
 
     Source: authors' code (initialisation of the masked autoencoder and of the encoder).
     """

@@ -1,0 +1,297 @@
+"""Training views of ECG and CMR, batched, with every random number passed in.
+
+    crop       x[..., s : s + n]
+    surrogate  irfft(rfft(x) exp(i 2 pi m U)),  DC and Nyquist untouched, same U for all leads
+    jitter     x + 0.6 x n,  n ~ N(0, sigma) per sample
+    rescale    f x,  f ~ N(1, sigma) per record
+    image      one affine resampling (flip, rotation, resized crop) of the heart box, then colours
+
+Glossary: B records, V leads, T samples, m magnitude, U uniform phases, s start, n view length,
+u uniform noise; images are [B, 3, h, w] in [0, 1], the three phases standing where RGB stands.
+Source: Turgut et al. 2025, section 3 (augmentations) and authors' code; surrogate: Rommel et al.
+2022 after Schwabedal et al. 2018.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+HEART_BOX = (44, 122, 68, 146)  # rows 44..121, columns 68..145 of 210 x 210: 78 x 78 pixels
+
+
+@dataclass(frozen=True)
+class ECGView:
+    """How an ECG training view is made; probabilities are per record."""
+
+    surrogate: float = 0.1  # phase magnitude m
+    surrogate_rate: float = 1.0  # within the augmented share
+    jitter: float = 0.25
+    rescale: float = 0.5
+    rate: float = 0.95  # share of records that are augmented at all
+    time_flip: float = 0.0  # 0.5 in the unimodal baselines
+    sign_flip: float = 0.0  # 0.5 in the unimodal baselines
+
+
+CONTRASTIVE_ECG = ECGView()
+# The authors' code draws the surrogate with probability 0.5 here and always jitters and rescales.
+MDM_ECG = ECGView(surrogate=0.075, surrogate_rate=0.5, jitter=0.2, rescale=0.5, rate=1.0)
+CROP_ONLY = ECGView(surrogate=0.0, jitter=0.0, rescale=0.0, rate=0.0)
+
+
+@dataclass(frozen=True)
+class CMRView:
+    """How a CMR training view is made; probabilities are per image."""
+
+    rate: float = 0.95
+    flip: float = 0.5
+    rotation: float = 45.0  # degrees
+    rotation_rate: float = 0.5  # paper; the authors' code always rotates
+    brightness: float = 0.5
+    contrast: float = 0.5
+    saturation: float = 0.25  # paper; 0.5 in the authors' code
+    scale: tuple[float, float] = (0.6, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+
+
+def crop(x: torch.Tensor, start: torch.Tensor, length: int) -> torch.Tensor:
+    """Consecutive samples of every record.
+
+    Args:
+        x: [B, V, T].
+        start: [B] int64, 0 <= start <= T - length.
+        length: n samples.
+    Returns:
+        [B, V, n].
+    Raises:
+        ValueError: a start outside the record.
+    Source: authors' code (time crop).
+    Differs: their last possible start is never drawn; `random_start` draws all of them.
+    """
+    B, V, T = x.shape
+    if length > T or int(start.min()) < 0 or int(start.max()) > T - length:
+        raise ValueError(f"start must be in [0, {T - length}] for {length} of {T} samples, got "
+                         f"[{int(start.min())}, {int(start.max())}]")
+    index = start[:, None] + torch.arange(length, device=x.device)  # [B, n]
+    return x.gather(2, index[:, None].expand(B, V, length))
+
+
+def random_start(uniform: torch.Tensor, samples: int, length: int) -> torch.Tensor:
+    """Start of a crop from uniform noise: [B] in [0, 1) -> [B] int64 in 0 .. samples - length."""
+    return (uniform * (samples - length + 1)).long().clamp(max=samples - length)
+
+
+def fourier_surrogate(x: torch.Tensor, magnitude: float, uniform: torch.Tensor) -> torch.Tensor:
+    """Shift the phase of every frequency by the same random amount in all leads.
+
+    Args:
+        x: [..., V, T].
+        magnitude: m; phases are 2 pi m U.
+        uniform: [..., (T - 1) // 2], U on [0, 1) for the positive frequencies below Nyquist.
+    Returns:
+        [..., V, T], dtype of x.
+    Raises:
+        ValueError: uniform has another last dimension.
+    Source: authors' code (Fourier surrogate), after Rommel et al. 2022.
+    """
+    T = x.shape[-1]
+    if uniform.shape[-1] != (T - 1) // 2:
+        raise ValueError(f"uniform must end in {(T - 1) // 2} for {T} samples, got "
+                         f"{uniform.shape[-1]}")
+    spectrum = torch.fft.rfft(x, dim=-1)  # [..., V, T // 2 + 1]
+    phase = F.pad(uniform.to(x.dtype), (1, spectrum.shape[-1] - 1 - uniform.shape[-1]))
+    angle = (2 * math.pi * magnitude * phase)[..., None, :]  # [..., 1, T // 2 + 1]
+    return torch.fft.irfft(spectrum * torch.polar(torch.ones_like(angle), angle), n=T, dim=-1)
+
+
+def jitter(x: torch.Tensor, sigma: float, normal: torch.Tensor) -> torch.Tensor:
+    """Multiplicative noise x + 0.6 sigma x n.
+
+    Args:
+        x: [...].
+        sigma: standard deviation.
+        normal: standard normal noise, shape of x.
+    Returns:
+        Shape of x.
+    Source: authors' code (jitter; the factor 0.6 is theirs).
+    """
+    return x + 0.6 * sigma * x * normal
+
+
+def rescale(x: torch.Tensor, sigma: float, normal: torch.Tensor) -> torch.Tensor:
+    """One factor N(1, sigma) for the whole record: x [B, V, T], normal [B] -> [B, V, T].
+
+    Source: authors' code (rescaling).
+    """
+    return x * (1 + sigma * normal)[:, None, None]
+
+
+def ecg_view(x: torch.Tensor, view: ECGView, length: int, generator: torch.Generator
+             ) -> torch.Tensor:
+    """Random crop, then the surrogate, jitter and rescaling with their probabilities.
+
+    Args:
+        x: [B, V, T], cleaned ECG.
+        view: the recipe.
+        length: n samples of the view.
+        generator: on the CPU or on the device of x; all randomness comes from it.
+    Returns:
+        [B, V, n].
+    Source: authors' code; order crop, surrogate, jitter, rescaling, flips.
+    """
+    B, _, T = x.shape
+    uniform, normal = _draws(generator, x)
+    x = crop(x, random_start(uniform(B), T, length), length)
+    if view.rate == 0.0:
+        return x
+    augmented = uniform(B) < view.rate  # [B]
+    y = x
+    if view.surrogate > 0:
+        shifted = fourier_surrogate(x, view.surrogate, uniform(B, (length - 1) // 2))
+        y = torch.where((uniform(B) < view.surrogate_rate)[:, None, None], shifted, x)
+    if view.jitter > 0:
+        y = jitter(y, view.jitter, normal(*y.shape))
+    if view.rescale > 0:
+        y = rescale(y, view.rescale, normal(B))
+    if view.time_flip > 0:
+        y = torch.where((uniform(B) < view.time_flip)[:, None, None], y.flip(-1), y)
+    if view.sign_flip > 0:
+        y = torch.where((uniform(B) < view.sign_flip)[:, None, None], -y, y)
+    return torch.where(augmented[:, None, None], y, x)
+
+
+def heart_box(image: torch.Tensor) -> torch.Tensor:
+    """Fixed box around the heart: [..., 210, 210] -> [..., 78, 78].
+
+    Raises:
+        ValueError: the image is not 210 x 210.
+    Source: authors' code (contrastive stage and evaluation of its encoder).
+    """
+    if tuple(image.shape[-2:]) != (210, 210):
+        raise ValueError(f"image must end in 210 x 210, got {list(image.shape)}")
+    top, bottom, left, right = HEART_BOX
+    return image[..., top:bottom, left:right]
+
+
+def resize(image: torch.Tensor, size: int) -> torch.Tensor:
+    """Validation view, bilinear, anti-aliased: [B, 3, h, w] -> [B, 3, size, size]."""
+    return F.interpolate(image, size=(size, size), mode="bilinear", align_corners=False,
+                         antialias=True)
+
+
+class ImageNoise(NamedTuple):
+    """Uniform numbers on [0, 1), each [B]; what they decide is in `affine` and `colour_jitter`."""
+
+    apply: torch.Tensor
+    flip: torch.Tensor
+    rotate: torch.Tensor
+    angle: torch.Tensor
+    brightness: torch.Tensor
+    contrast: torch.Tensor
+    saturation: torch.Tensor
+    area: torch.Tensor
+    ratio: torch.Tensor
+    row: torch.Tensor
+    column: torch.Tensor
+
+
+def image_noise(batch: int, generator: torch.Generator) -> ImageNoise:
+    """Draw the uniform numbers of `batch` views, on the device of the generator."""
+    draws = torch.rand(len(ImageNoise._fields), batch, generator=generator,
+                       device=generator.device)
+    return ImageNoise(*draws)
+
+
+def affine(noise: ImageNoise, view: CMRView) -> torch.Tensor:
+    """Output-to-input affine maps of flip, rotation and resized crop, as `affine_grid` wants them.
+
+    The crop has area share a ~ U(scale) and aspect ratio exp(U(log ratio)), clamped to the image,
+    at a uniform place; the rotation is about the centre of the whole image, before the crop.
+
+    Args:
+        noise: [B] uniforms.
+        view: the recipe.
+    Returns:
+        [B, 2, 3].
+    Source: authors' code uses torchvision's flip, rotation and random resized crop one by one.
+    Differs: one bilinear resampling instead of three; an aspect ratio that does not fit is clamped
+        instead of drawn again.
+    """
+    area = view.scale[0] + (view.scale[1] - view.scale[0]) * noise.area  # [B]
+    low, high = math.log(view.ratio[0]), math.log(view.ratio[1])
+    aspect = torch.exp(low + (high - low) * noise.ratio)  # [B] width / height
+    width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
+    x0 = (2 * noise.column - 1) * (1 - width)  # centre of the crop in [-1, 1]
+    y0 = (2 * noise.row - 1) * (1 - height)
+    degrees = (2 * noise.angle - 1) * view.rotation * (noise.rotate < view.rotation_rate)
+    radians = degrees * (math.pi / 180)
+    c, s = radians.cos(), radians.sin()
+    sign = 1 - 2 * (noise.flip < view.flip).to(c.dtype)  # horizontal flip comes first
+    top = torch.stack([sign * c * width, -sign * s * height, sign * (c * x0 - s * y0)], dim=1)
+    bottom = torch.stack([s * width, c * height, s * x0 + c * y0], dim=1)
+    return torch.stack([top, bottom], dim=1)  # [B, 2, 3]
+
+
+def colour_jitter(image: torch.Tensor, noise: ImageNoise, view: CMRView) -> torch.Tensor:
+    """Brightness, contrast and saturation, in this order, clipped to [0, 1] after each.
+
+    Args:
+        image: [B, 3, h, w] in [0, 1].
+        noise: [B] uniforms.
+        view: the recipe; each factor is uniform on [1 - strength, 1 + strength].
+    Returns:
+        [B, 3, h, w] in [0, 1].
+    Source: authors' code (torchvision colour jitter; the three frames are treated as RGB, so that
+        saturation mixes time).
+    Differs: torchvision draws the order at random; here it is fixed.
+    """
+    def factor(u: torch.Tensor, strength: float) -> torch.Tensor:
+        return (1 + strength * (2 * u - 1))[:, None, None, None]
+
+    def blend(x: torch.Tensor, other: torch.Tensor | float, f: torch.Tensor) -> torch.Tensor:
+        return (f * x + (1 - f) * other).clamp(0, 1)
+
+    image = blend(image, 0.0, factor(noise.brightness, view.brightness))
+    mean = _grey(image).mean(dim=(1, 2, 3), keepdim=True)  # [B, 1, 1, 1]
+    image = blend(image, mean, factor(noise.contrast, view.contrast))
+    return blend(image, _grey(image), factor(noise.saturation, view.saturation))
+
+
+def cmr_view(image: torch.Tensor, noise: ImageNoise, view: CMRView, size: int) -> torch.Tensor:
+    """One training view of every image.
+
+    Args:
+        image: [B, 3, h, w] in [0, 1], usually the heart box.
+        noise: [B] uniforms on the device of the image.
+        view: the recipe.
+        size: pixels of the square output.
+    Returns:
+        [B, 3, size, size] in [0, 1].
+    Source: Turgut et al. 2025, section 3.2; authors' code. Outside the image is 0 (black).
+    """
+    grid = F.affine_grid(affine(noise, view).to(image.dtype),
+                         [image.shape[0], 3, size, size], align_corners=False)
+    y = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    y = colour_jitter(y, noise, view)
+    plain = resize(image, size)
+    return torch.where((noise.apply < view.rate)[:, None, None, None], y, plain)
+
+
+def _grey(image: torch.Tensor) -> torch.Tensor:
+    weights = image.new_tensor([0.2989, 0.587, 0.114])  # ITU-R 601, as torchvision
+    return (image * weights[:, None, None]).sum(dim=1, keepdim=True)
+
+
+def _draws(generator: torch.Generator, like: torch.Tensor):
+    def uniform(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator, device=generator.device).to(like.device)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, device=generator.device,
+                           dtype=like.dtype).to(like.device)
+
+    return uniform, normal
