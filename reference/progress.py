@@ -23,18 +23,18 @@ class ProgressLine:
         self.stream = stream or sys.stderr
         self.terminal = self.stream.isatty()
         self.stage, self.start, self.last, self.width = "", 0.0, 0.0, 0
+        self.first = 0  # step at which the stage was first seen: the rate counts from there
 
     def __call__(self, stage: str, step: int, steps: int, loss: float | None = None) -> None:
         now = time.monotonic()
         if stage != self.stage:
             self.close()
-            self.stage, self.start, self.last = stage, now, 0.0
+            self.stage, self.start, self.last, self.first = stage, now, now, step
         wait = TERMINAL_SECONDS if self.terminal else PLAIN_SECONDS
         if now - self.last < wait and step < steps:
             return
         self.last = now
-        elapsed = max(now - self.start, 1e-9)
-        rate = step / elapsed
+        rate = (step - self.first) / max(now - self.start, 1e-9)
         left = int((steps - step) / rate) if rate > 0 else 0
         shown = "" if loss is None else f"  loss {loss:.4f}"
         self._print(f"{stage:<12} {step}/{steps}{shown}  {rate:.1f}/s  {left // 60}:{left % 60:02d}"

@@ -1,0 +1,12 @@
+"""A synthetic heart: one latent physiology, seen by a 12-lead ECG and by a short-axis cine CMR.
+
+    physiology -> geometry -> cine image, segmentation, 61 phenotypes
+               \\-> electrocardiogram              (separate random streams: see `streams`)
+"""
+
+from data_synth.simulation import LATENTS, VERSION, Simulation, Subject, simulate, simulate_one
+from data_synth.writing import write_cohort
+from reference.cohort import LABELS, LEADS, PHENOTYPES, Phenotype
+
+__all__ = ["LABELS", "LATENTS", "LEADS", "PHENOTYPES", "VERSION", "Phenotype", "Simulation",
+           "Subject", "simulate", "simulate_one", "write_cohort"]

@@ -1,0 +1,239 @@
+"""Three frames (ED, mid, ES) of a short-axis cine through the middle ring, and their exact masks.
+
+    mask  : blood of the LV where rho < endo(theta), muscle where rho < epi(theta), blood of the RV
+            inside its ellipse on the septal side; decided at the pixel's centre, before any blur
+    image : bSSFP-like intensities mixed by the share of the pixel, alpha = clip(1/2 - d / w, 0, 1),
+            x coil x banding, point spread, then |signal + n1 + i n2|, clipped to [0, 1]
+
+Everything but the anatomy comes from the subject's own image stream, drawn in a fixed order.
+
+Glossary: rho, theta polar coordinates about the LV's axis (mm; AHA angle); d distance outside an
+edge (mm); w width of the edge (mm), wider in systole because the slice is 8 mm thick; n1, n2 noise
+of the two receiver channels.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from data_synth import tissue
+from data_synth.geometry import Heart
+from data_synth.phenotypes import ANGLES, POINTS
+
+SIZE = tissue.SIZE
+PIXEL_MM = tissue.PIXEL_MM
+BOX = ((44.0, 122.0), (68.0, 146.0))  # rows and columns that hold the heart in training
+JITTER = 8.0  # pixels, spread of the heart's place
+WINDOW = 104  # pixels, side of the part that is drawn anew in each frame
+RV_WALL_MM = 3.0
+BACKGROUND, LV_BLOOD, MUSCLE, RV_BLOOD = 0, 1, 2, 3
+
+_F = np.float32
+_TABLE = 1440  # entries of the contour tables, a quarter degree apart
+_DEGREES = -180.0 + 360.0 / _TABLE * np.arange(_TABLE)
+_WIDTH = np.array([2.0, 2.6, 3.2], _F)[:, None, None]  # mm, soft edge of the cavity
+_STEPS = np.arange(WINDOW, dtype=_F)
+_MID = 1  # the ring that is rendered
+_SCENE_DRAWS = 28
+
+
+def render(heart: Heart, rng_cmr: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the cine of one heart.
+
+    Args:
+        heart: from `geometry.realise`.
+        rng_cmr: the subject's image stream; the count of numbers drawn is always the same.
+    Returns:
+        cmr [3, 210, 210] float32 in [0, 1], and segmentation [3, 210, 210] uint8: 0 background,
+        1 LV blood (papillary muscles and trabeculae included), 2 muscle of the LV, 3 RV blood.
+    Source: acquisition as in UK Biobank short-axis cine (Petersen et al. 2017); tissue contrast of
+        bSSFP at 1.5 T.
+    """
+    z = rng_cmr.standard_normal(_SCENE_DRAWS)
+    chest = rng_cmr.standard_normal(tissue.BODY_DRAWS)
+    u = rng_cmr.random(8)
+    cells = rng_cmr.standard_normal((2, 27, 27), dtype=_F)
+    noise = rng_cmr.standard_normal((2, 3, SIZE, SIZE), dtype=_F)
+    colour = tissue.contrast(z[:8])
+    grain = tissue.texture(cells[0], 0.05)
+    frame = tissue.body(heart.bmi, colour, chest, grain)  # [210, 210]
+    rows, columns, rho, theta, across, along = _window(heart, z[8:11])
+    fields = _distances(heart, rho, theta, across, along)
+    segmentation = np.zeros((3, SIZE, SIZE), np.uint8)
+    segmentation[:, rows, columns] = _labels(*fields)
+    cine = np.empty((3, SIZE, SIZE), _F)
+    cine[:] = frame
+    _heart(cine[:, rows, columns], heart, fields, (rho, theta), colour, z[11:21], u)
+    gain = tissue.coil(z[24:28]) * _banding(u, z[21:24])  # [210, 210]
+    gain *= 1 + tissue.texture(cells[1], 0.02)
+    cine *= gain
+    _blur(cine, 0.6 + 0.2 * u[4])
+    return _receive(cine, noise, u), segmentation
+
+
+def bounds(heart: Heart, degrees: float) -> tuple[float, float, float, float]:
+    """How far LV and RV reach from the LV's axis at end-diastole.
+
+    Args:
+        heart: the heart; degrees: direction of the septum in the image, 0 to the left, 90 up.
+    Returns:
+        Pixels above, below, to the left and to the right of the axis.
+    Source: extreme points of an ellipse, and of the epicardial contour.
+    """
+    turn = math.radians(degrees)
+    up, left = math.sin(turn), math.cos(turn)  # of the direction towards the septum
+    angle = np.radians(ANGLES - 90.0)  # 0 at the septum, positive towards the inferior wall
+    radius = heart.epi[0, _MID]
+    rise = radius * (np.cos(angle) * up - np.sin(angle) * left)
+    drift = radius * (np.cos(angle) * left + np.sin(angle) * up)  # to the left
+    centre, along, across = heart.rv_ellipse[0]
+    reach_up = math.hypot(across * up, along * left)
+    reach_left = math.hypot(across * left, along * up)
+    return tuple(value / PIXEL_MM for value in (
+        max(rise.max(), centre * up + reach_up), max(-rise.min(), reach_up - centre * up),
+        max(drift.max(), centre * left + reach_left),
+        max(-drift.min(), reach_left - centre * left)))
+
+
+def _window(heart: Heart, z: np.ndarray) -> tuple:
+    """Place the heart: slices of the window, and coordinates in it.
+
+    Returns rows, columns (slices), rho (mm) and theta (index into the tables), and the coordinates
+    across (towards the septum) and along the septum (mm), each [104, 104].
+    """
+    degrees = 45.0 + 15.0 * min(max(z[0], -2.5), 2.5)
+    above, below, left, right = bounds(heart, degrees)
+    y = _place(tissue.HEART_AT[0] + JITTER * z[1], above, below, BOX[0])  # middle of the heart
+    x = _place(tissue.HEART_AT[1] + JITTER * z[2], left, right, BOX[1])
+    top, first = round(y) - WINDOW // 2, round(x) - WINDOW // 2
+    top, first = min(max(top, 0), SIZE - WINDOW), min(max(first, 0), SIZE - WINDOW)
+    axis_y, axis_x = y + (above - below) / 2, x + (left - right) / 2
+    up = (_F(axis_y - top) - _STEPS)[:, None] * _F(PIXEL_MM)  # [104, 1] mm
+    leftwards = (_F(axis_x - first) - _STEPS)[None] * _F(PIXEL_MM)  # [1, 104] mm
+    turn = math.radians(degrees)
+    sin, cos = _F(math.sin(turn)), _F(math.cos(turn))
+    across = up * sin + leftwards * cos  # [104, 104]
+    along = up * cos - leftwards * sin  # towards the anterior wall
+    rho = np.sqrt(across * across + along * along)
+    theta = np.arctan2(across, along)  # AHA: 0 anterior, +90 septal
+    index = ((theta + _F(math.pi)) * _F(_TABLE / (2 * math.pi)) + _F(0.5)).astype(np.intp)
+    index[index >= _TABLE] -= _TABLE
+    return (slice(top, top + WINDOW), slice(first, first + WINDOW), rho, index, across, along)
+
+
+def _place(wanted: float, before: float, after: float, box: tuple[float, float]) -> float:
+    """Middle of the heart, moved into the box where the heart fits, else centred in it."""
+    half = (before + after) / 2 + 1.0
+    low, high = box[0] + half, box[1] - half
+    return min(max(wanted, low), high) if low < high else (box[0] + box[1]) / 2
+
+
+def _table(contour: np.ndarray) -> np.ndarray:
+    """[..., 1440] float32: contours known at 144 angles, read at a quarter degree."""
+    step = _TABLE // POINTS
+    share = (np.arange(step) / step)[:, None]
+    following = np.concatenate([contour[..., 1:], contour[..., :1]], axis=-1)
+    fine = contour[..., None] + (following - contour)[..., None] * share[:, 0]
+    return fine.reshape(*contour.shape[:-1], _TABLE).astype(_F)
+
+
+def _distances(heart: Heart, rho: np.ndarray, theta: np.ndarray, across: np.ndarray,
+               along: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Signed distances (mm, negative inside) to endocardium, epicardium, RV; each [3, 104, 104]."""
+    endo = rho - _table(heart.endo[:, _MID])[:, theta]
+    epi = rho - _table(heart.epi[:, _MID])[:, theta]
+    centre, a, b = (heart.rv_ellipse[:, k].astype(_F)[:, None, None] for k in range(3))
+    x, y = (across - centre) / b, along / a
+    level = x * x + y * y
+    slope = np.sqrt((x / b) ** 2 + (y / a) ** 2) + _F(1e-6)
+    right = np.maximum((level - 1) / (2 * slope), -across)  # never beyond the septal half-plane
+    return endo, epi, right
+
+
+def _labels(endo: np.ndarray, epi: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """[3, 104, 104] uint8, decided at the pixels' centres."""
+    labels = np.where(right < 0, np.uint8(RV_BLOOD), np.uint8(BACKGROUND))
+    labels[epi < 0] = MUSCLE
+    labels[endo < 0] = LV_BLOOD
+    return labels
+
+
+def _share(distance: np.ndarray, width: np.ndarray | float) -> np.ndarray:
+    """Share of a pixel inside an edge of the given width (mm)."""
+    return np.clip(_F(0.5) - distance / width, 0, 1)
+
+
+def _mix(image: np.ndarray, share: np.ndarray, value) -> None:
+    image += share * (value - image)
+
+
+def _heart(part: np.ndarray, heart: Heart, fields: tuple, polar: tuple, colour: tissue.Contrast,
+           z: np.ndarray, u: np.ndarray) -> None:
+    """Paint the heart into its window [3, 104, 104] of the three frames."""
+    endo, epi, right = fields
+    rho, theta = polar
+    edge = _F(PIXEL_MM)
+    rim = _F(3.5 * math.exp(0.35 * z[0]))
+    outer = np.minimum(epi, right - _F(RV_WALL_MM)) - rim
+    _mix(part, _share(outer, _F(2.5)), _F(0.85 * colour.fat))
+    _mix(part, _share(right - _F(RV_WALL_MM), edge), _F(colour.muscle))
+    _mix(part, _share(right, _F(2.2)), _F(colour.rv_blood))
+    _mix(part, _share(epi, edge), _F(colour.muscle))
+    rough = _trabeculae(z[1:4], u)[theta]  # [104, 104] mm
+    dark = np.array([0.0, 0.08 * u[1], 0.15 * u[2]], _F)[:, None, None]  # flow
+    _mix(part, _share(endo + rough, _WIDTH), 1 - dark)
+    for k, degrees in enumerate((-45.0 + 9 * z[4], -150.0 + 9 * z[5])):
+        spot = _papillary(heart, degrees, 0.62 + 0.05 * z[6 + k], 3.6 * math.exp(0.18 * z[8 + k]),
+                          rho, theta)
+        _mix(part, _F(0.9) * spot, _F(colour.papillary))
+
+
+def _trabeculae(z: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """[1440] mm: how far small ridges reach into the cavity; mask and phenotypes ignore them."""
+    angle = np.radians(_DEGREES)
+    order = 5 + int(3 * u[5])
+    wave = np.sin(order * angle + 3 * z[0]) + 0.6 * np.sin((order + 2) * angle + 3 * z[1])
+    return (0.8 * math.exp(0.3 * z[2]) * np.maximum(wave, 0)).astype(_F)
+
+
+def _papillary(heart: Heart, degrees: float, depth: float, radius: float, rho: np.ndarray,
+               theta: np.ndarray) -> np.ndarray:
+    """Share of each pixel taken by one papillary muscle, [3, 104, 104]."""
+    point = int(round((degrees + 180.0) * POINTS / 360.0)) % POINTS
+    distance = (heart.endo[:, _MID, point] * depth).astype(_F)[:, None, None]  # [3, 1, 1]
+    cos = np.cos(np.radians(_DEGREES - degrees)).astype(_F)[theta]
+    gap = np.sqrt(np.maximum(rho * rho + distance * distance - 2 * distance * (rho * cos), 0))
+    return _share(gap - _F(radius), _F(2.0))
+
+
+def _banding(u: np.ndarray, z: np.ndarray) -> np.ndarray | np.float32:
+    """Dark arcs of off-resonance, in one subject of ten; [210, 210] or 1."""
+    if u[6] >= 0.10:
+        return _F(1)
+    axis = np.arange(SIZE, dtype=_F)
+    y, x = axis[:, None] - _F(230 + 20 * z[0]), axis - _F(160 + 40 * z[1])
+    phase = np.sqrt(y * y + x * x) * _F(math.pi / 75) + _F(z[2])
+    return 1 - _F(0.45) * np.exp(_F(-40) * np.sin(phase) ** 2)
+
+
+def _blur(image: np.ndarray, sigma: float) -> None:
+    """Point spread: a three-tap kernel of variance sigma^2 (pixels) along rows, then columns."""
+    side = _F(sigma * sigma / 2)
+    for _ in range(2):
+        image = image.swapaxes(1, 2)
+        inner = image[:, 1:-1]
+        inner += side * (image[:, 2:] + image[:, :-2] - 2 * inner)
+
+
+def _receive(signal: np.ndarray, noise: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Magnitude of the noisy signal, scaled to the display's range; [3, 210, 210] in [0, 1]."""
+    noise *= _F(0.035 + 0.030 * u[0])
+    noise[0] += signal
+    np.square(noise, out=noise)
+    image = noise[0]
+    image += noise[1]
+    np.sqrt(image, out=image)
+    image *= _F(0.70 + 0.12 * u[3])
+    return np.minimum(image, 1, out=image)

@@ -1,0 +1,138 @@
+"""Paired ECG and CMR of synthetic subjects, each subject's bytes independent of all others.
+
+    latents     = physiology(seed, subject)
+    heart       = geometry(latents; anatomy stream)      -> phenotypes, image, segmentation
+    ECG         = electrocardiogram(latents, volumes of the heart; coupling, ecg_noise; ecg stream)
+    labels      = (CAD, AF, DM) of the latents
+
+Glossary: latents, the shared physiology and the volumes realised by the geometry; stream, an
+independent random generator (see `streams`); coupling, how much of the physiology beyond
+demographics reaches the ECG; ecg_noise, factor on what hides it there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from data_synth import cine, electrocardiogram, geometry, physiology
+from data_synth.streams import check_seed, check_subject, generator
+from reference.cohort import IMAGE_SHAPE, LABELS, LEADS, PHENOTYPES, SAMPLES
+
+VERSION = "1.0"  # changes whenever the same seed gives other bits
+_REALISED = {"lvedv": "LVEDV", "lvesv": "LVESV", "lvef": "LVEF", "lvm": "LVM", "rvedv": "RVEDV",
+             "rvesv": "RVESV", "rvef": "RVEF", "wt_global": "WT_Global"}  # latent: phenotype
+LATENTS = (*physiology.NAMES, *_REALISED)
+_COLUMN = {phenotype.name: k for k, phenotype in enumerate(PHENOTYPES)}
+
+
+class Subject(NamedTuple):
+    """One synthetic subject."""
+
+    ecg: np.ndarray  # [12, 5000] float32, mV
+    cmr: np.ndarray  # [3, 210, 210] float32 in [0, 1]
+    segmentation: np.ndarray  # [3, 210, 210] uint8
+    phenotypes: np.ndarray  # [61] float64
+    labels: np.ndarray  # [3] float64
+    latents: dict[str, float]
+
+
+class Simulation(NamedTuple):
+    """N synthetic subjects, in the order asked for."""
+
+    ecg: np.ndarray  # [N, 12, 5000] float32, mV at 500 Hz, leads I II III aVR aVL aVF V1..V6
+    cmr: np.ndarray  # [N, 3, 210, 210] float32 in [0, 1], frames ED, half-way, ES
+    segmentation: np.ndarray  # [N, 3, 210, 210] uint8: 0 background, 1 LV, 2 myocardium, 3 RV
+    phenotypes: np.ndarray  # [N, 61] float64, units in PHENOTYPES
+    labels: np.ndarray  # [N, 3] float64: CAD, AF, DM
+    latents: dict[str, np.ndarray]  # name -> [N] float64
+
+
+def simulate(subjects: Sequence[int], seed: int = 0, *, coupling: float = 1.0,
+             ecg_noise: float = 1.0, ecg_seed: int | None = None,
+             cmr_seed: int | None = None) -> Simulation:
+    """Simulate paired ECG and CMR of the given subjects.
+
+    Args:
+        subjects: subject numbers, >= 0, all different; each gives the same bits in any company.
+        seed: the cohort's seed, >= 0.
+        coupling: 0..1; scales every edge from the shared physiology to the ECG beyond
+            demographics (sex, age, height, BMI, blood pressure); 0 = none.
+        ecg_noise: >= 0; scales the private variation of ECG features that hides physiology;
+            1 = realistic, 0.5 = clear; saturates at 4.
+        ecg_seed: replaces the seed of the ECG's own stream alone.
+        cmr_seed: replaces the seed of the image's own stream alone.
+    Returns:
+        ecg, cmr, segmentation, phenotypes, labels, latents (see `Simulation`).
+    Raises:
+        TypeError, ValueError: an argument of the wrong type or out of range.
+    """
+    numbers = check_arguments(subjects, seed, coupling, ecg_noise, ecg_seed, cmr_seed)
+    n = len(numbers)
+    result = Simulation(
+        np.empty((n, len(LEADS), SAMPLES), np.float32), np.empty((n, *IMAGE_SHAPE), np.float32),
+        np.empty((n, *IMAGE_SHAPE), np.uint8), np.empty((n, len(PHENOTYPES))),
+        np.empty((n, len(LABELS))), {name: np.empty(n) for name in LATENTS})
+    for row, number in enumerate(numbers):
+        one = simulate_one(number, seed, coupling, ecg_noise, ecg_seed, cmr_seed)
+        for array, value in zip(result[:-1], one[:-1]):
+            array[row] = value
+        for name, column in result.latents.items():
+            column[row] = one.latents[name]
+    return result
+
+
+def simulate_one(subject: int, seed: int = 0, coupling: float = 1.0, ecg_noise: float = 1.0,
+                 ecg_seed: int | None = None, cmr_seed: int | None = None) -> Subject:
+    """Simulate one subject; arguments as in `simulate`, but not checked beyond the seeds."""
+    latents = physiology.sample(subject, seed)
+    heart = geometry.realise(latents, generator(seed, subject, "anatomy"))
+    phenotypes = geometry.phenotypes(heart, latents)  # [61]
+    latents.update({name: float(phenotypes[_COLUMN[column]])
+                    for name, column in _REALISED.items()})
+    cmr, segmentation = cine.render(
+        heart, generator(seed if cmr_seed is None else cmr_seed, subject, "cmr"))
+    ecg = electrocardiogram.render(
+        latents, generator(seed if ecg_seed is None else ecg_seed, subject, "ecg"),
+        coupling, ecg_noise)
+    labels = np.array([latents["cad"], latents["af"], latents["dm"]])
+    return Subject(ecg, cmr, segmentation, phenotypes, labels, latents)
+
+
+def check_arguments(subjects: Iterable[int], seed: int, coupling: float, ecg_noise: float,
+                    ecg_seed: int | None = None, cmr_seed: int | None = None) -> list[int]:
+    """Check everything that `simulate` is given and return the subjects as ints.
+
+    Args:
+        subjects, seed, coupling, ecg_noise, ecg_seed, cmr_seed: as in `simulate`.
+    Returns:
+        The subject numbers.
+    Raises:
+        TypeError, ValueError: naming what came and what was allowed.
+    """
+    if isinstance(subjects, (str, bytes)) or not isinstance(subjects, Iterable):
+        raise TypeError(f"subjects={subjects!r} ({type(subjects).__name__}), but should be a "
+                        "sequence of ints")
+    numbers = [check_subject(subject) for subject in subjects]
+    if len(set(numbers)) != len(numbers):
+        ordered = sorted(numbers)
+        twice = next(a for a, b in zip(ordered, ordered[1:]) if a == b)
+        raise ValueError(f"subjects holds {twice} more than once, but all should be different")
+    check_seed("seed", seed)
+    for name, value in (("ecg_seed", ecg_seed), ("cmr_seed", cmr_seed)):
+        if value is not None:
+            check_seed(name, value)
+    _check_real("coupling", coupling, 1.0, "0..1")
+    _check_real("ecg_noise", ecg_noise, math.inf, "finite and at least 0")
+    return numbers
+
+
+def _check_real(name: str, value: float, largest: float, allowed: str) -> None:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+            value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}={value!r} ({type(value).__name__}), but should be a number")
+    if not (math.isfinite(value) and 0 <= value <= largest):
+        raise ValueError(f"{name}={value}, but should be {allowed}")

@@ -1,0 +1,175 @@
+"""What surrounds the heart in the image, and how the scanner colours it: no heart disease here.
+
+    fat of the chest wall (mm) = 15 (BMI / 26.5)^1.5 exp(N(0, .35))      the only declared edge
+    image <- image + alpha (tissue - image)                              painted back to front
+    alpha = clip(1/2 - d / w, 0, 1)                                      d: distance outside an edge
+    coil  = exp(quadratic in the row + quadratic in the column)
+
+Glossary: x column, y row (pixels of 1.8 mm); alpha share of a pixel that a tissue fills; w width of
+an edge. Intensities are relative to blood = 1.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+SIZE = 210  # pixels
+PIXEL_MM = 1.8
+HEART_AT = (84.0, 108.0)  # row, column: usual place of the heart in the image
+BODY_DRAWS = 44  # standard normal numbers that the body uses
+_F = np.float32
+_AXIS = np.arange(SIZE, dtype=_F)
+_COARSE = 27  # texture cells per side
+
+
+def _upsample(cells: int) -> np.ndarray:
+    """[SIZE, cells]: linear interpolation from coarse cells to pixels."""
+    place = np.linspace(0, cells - 1, SIZE)
+    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(cells))).astype(_F)
+
+
+_UP = _upsample(_COARSE)
+
+
+class Contrast(NamedTuple):
+    """Intensity of each tissue, relative to blood, in one subject."""
+
+    muscle: float
+    papillary: float
+    fat: float
+    liver: float
+    lung: float
+    skeletal: float
+    bone: float
+    rv_blood: float
+
+
+def contrast(z: np.ndarray) -> Contrast:
+    """Tissue intensities of one subject, drawn apart from all physiology.
+
+    Args:
+        z: [8] standard normal numbers.
+    Returns:
+        Intensities relative to the blood of the left ventricle.
+    Source: bSSFP signal at 1.5 T, and the values of MRXCAT (10.1186/s12968-014-0063-3).
+    """
+    mean = (0.42, 0.46, 0.90, 0.52, 0.06, 0.35, 0.25, 0.97)
+    spread = (0.09, 0.08, 0.08, 0.10, 0.30, 0.10, 0.15, 0.03)
+    return Contrast(*(m * math.exp(s * min(max(v, -2.5), 2.5))
+                      for m, s, v in zip(mean, spread, z.tolist())))
+
+
+def texture(z: np.ndarray, scale: float) -> np.ndarray:
+    """Smooth random field with mean 0.
+
+    Args:
+        z: [27, 27] float32 standard normal numbers; scale: its standard deviation at the cells.
+    Returns:
+        [210, 210] float32.
+    Source: own choice; stands for the slow variation of signal inside a tissue.
+    """
+    return (_UP @ (z * _F(scale))) @ _UP.T
+
+
+def coil(z: np.ndarray) -> np.ndarray:
+    """Sensitivity of the receiver coils: brighter near the anterior chest wall.
+
+    Args:
+        z: [4] standard normal numbers.
+    Returns:
+        [210, 210] float32, 1 at the heart's usual place, mostly within 25 % of 1 in the body.
+    Source: own choice (surface coil above, spine coil below).
+    """
+    y, x = (_AXIS - _F(HEART_AT[0])) / 105, (_AXIS - _F(HEART_AT[1])) / 105
+    down = np.exp(_F(-0.22 + 0.08 * z[0]) * y + _F(0.18 + 0.06 * z[1]) * y * y)
+    across = np.exp(_F(0.08 * z[2]) * x + _F(-0.05 + 0.08 * z[3]) * x * x)
+    return down[:, None] * across  # [210, 210]
+
+
+def body(bmi: float, tissue: Contrast, z: np.ndarray, grain: np.ndarray) -> np.ndarray:
+    """The chest without the heart.
+
+    Args:
+        bmi: kg/m2, sets the thickness of subcutaneous fat and nothing else.
+        tissue: intensities; z: [BODY_DRAWS] standard normal numbers;
+        grain: [210, 210] float32 texture.
+    Returns:
+        [210, 210] float32, blood = 1, air = 0.
+    Source: own drawing of an oblique short-axis section of the chest.
+    """
+    fat_mm = min(max(15.0 * (bmi / 26.5) ** 1.5 * math.exp(0.35 * z[0]), 4.0), 45.0)
+    fat = fat_mm / PIXEL_MM
+    muscle = 6.0 * math.exp(0.2 * z[1])
+    y, x = 103 + 3 * z[2], 105 + 3 * z[3]
+    high, wide = 62 + 3.5 * z[4], 76 + 4 * z[5]  # inner chest, pixels
+    image = np.full((SIZE, SIZE), _F(tissue.lung))
+    _organs(image, tissue, z[6:], y, x, high, wide)
+    _surround(image, y, x, high, wide, tissue.skeletal)
+    _spine(image, tissue, z[39:], y, x, high)
+    for grow, value in ((muscle, tissue.fat), (muscle + fat, 0.0)):
+        # every layer is thicker in front and at the sides than at the back
+        _surround(image, y - 0.15 * grow, x, high + 0.75 * grow, wide + 0.85 * grow, value)
+    image *= 1 + grain
+    return image
+
+
+def _organs(image: np.ndarray, tissue: Contrast, z: np.ndarray, y: float, x: float, high: float,
+            wide: float) -> None:
+    """Paint lung vessels, mediastinal fat, liver, stomach and aorta into the chest."""
+    for k in range(7):
+        _paint(image, y - 6 + 22 * z[k], x + (0.62 * wide + 5 * z[k + 7]) * (-1) ** k,
+               1.6, 2.4, 0.4)
+    _paint(image, y - 0.62 * high, x - 6 + 5 * z[15], 0.32 * high, 26 + 4 * z[16],
+           0.8 * tissue.fat)  # in front of the heart
+    _paint(image, y + 0.62 * high + 4 * z[14], x - 0.48 * wide + 5 * z[17], 34 + 5 * z[18],
+           46 + 6 * z[19], tissue.liver)
+    _paint(image, y + 0.60 * high + 4 * z[20], x + 0.45 * wide + 5 * z[21], 20 + 4 * z[22],
+           24 + 4 * z[23], 0.55 + 0.12 * z[24])  # stomach and spleen
+    _paint(image, y + 0.52 * high + 2 * z[25], x + 20 + 2 * z[26], 6 + 0.6 * z[27],
+           6 + 0.6 * z[27], 0.95)  # descending aorta
+
+
+def _spine(image: np.ndarray, tissue: Contrast, z: np.ndarray, y: float, x: float,
+           high: float) -> None:
+    """Paint the muscles of the back, a vertebra and the spinal fluid."""
+    x += 3 * z[0] - 2
+    _paint(image, y + 0.86 * high, x, 22 + 2 * z[1], 28 + 2 * z[2], tissue.skeletal)
+    _paint(image, y + 0.70 * high, x, 11 + z[3], 13 + z[4], tissue.bone)
+    _paint(image, y + 0.92 * high, x, 4.0, 5.0, 1.1)
+
+
+def _surround(image: np.ndarray, y: float, x: float, high: float, wide: float,
+              value: float) -> None:
+    """Lay one intensity over everything outside an ellipse, with a one-pixel edge."""
+    alpha = _outside(_AXIS, _AXIS, y, x, high, wide)
+    image += alpha * (_F(value) - image)
+
+
+def _outside(rows: np.ndarray, columns: np.ndarray, y: float, x: float, high: float,
+             wide: float) -> np.ndarray:
+    """Share of each pixel outside an ellipse, [rows, columns] float32."""
+    level = (((rows - _F(y)) / _F(high)) ** 2)[:, None] + ((columns - _F(x)) / _F(wide)) ** 2
+    sharp = _F(0.5 * min(high, wide))  # level - 1 is about 2 d / half-axis
+    level -= _F(1)
+    level *= sharp
+    level += _F(0.5)
+    return np.clip(level, 0, 1, out=level)
+
+
+def _paint(image: np.ndarray, y: float, x: float, high: float, wide: float, value: float) -> None:
+    """Lay an ellipse with a one-pixel edge over the image, within its own rows and columns."""
+    high, wide = max(high, 1.0), max(wide, 1.0)
+    top, bottom = _span(y, high)
+    left, right = _span(x, wide)
+    if top >= bottom or left >= right:
+        return
+    part = image[top:bottom, left:right]
+    outside = _outside(_AXIS[top:bottom], _AXIS[left:right], y, x, high, wide)
+    part += (1 - outside) * (_F(value) - part)
+
+
+def _span(centre: float, half: float) -> tuple[int, int]:
+    return max(int(centre - half) - 1, 0), min(int(centre + half) + 3, SIZE)

@@ -1,0 +1,342 @@
+"""The one on-disk format of paired ECG and CMR data, synthetic or real: arrays and a manifest.
+
+    DIR/ecg.npy           [N, 12, 5000]      float32 | float16           mV, 500 Hz, leads LEADS
+    DIR/cmr.npy           [N, 3, 210, 210]   float32 | float16 | uint8   1 (uint8: round(255 x))
+    DIR/segmentation.npy  [N, 3, 210, 210]   uint8       class 0..3, optional
+    DIR/phenotypes.npy    [N, 61]            float64     units of PHENOTYPES, NaN = missing
+    DIR/labels.npy        [N, 3]             float64     0 | 1, NaN = missing
+    DIR/subjects.npy      [N]                int64       >= 0, all different
+    DIR/latents.npy       [N, K]             float64     of a generator, optional
+    DIR/manifest.json     written last and atomically: without it there is no cohort
+
+    split(subject) = train | val | test   where   floor(100 h / 2^64)   is   < 70 | < 85 | else,
+    h = the first eight bytes (big-endian) of SHA-256(decimal subject number)
+
+Glossary: N subjects, K latents, row = place of a subject in the arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.format import open_memmap
+
+
+class Phenotype(NamedTuple):
+    """One CMR-derived measurement: its name, its group of joint regression, its unit."""
+
+    name: str
+    group: str
+    unit: str
+
+
+def _phenotypes() -> tuple[Phenotype, ...]:
+    left = {"LVEDV": "ml", "LVESV": "ml", "LVSV": "ml", "LVEF": "%", "LVCO": "l/min", "LVM": "g"}
+    right = {"RVEDV": "ml", "RVESV": "ml", "RVSV": "ml", "RVEF": "%"}
+    places = [f"AHA_{segment}" for segment in range(1, 17)] + ["Global"]
+    return (*(Phenotype(name, "LV", unit) for name, unit in left.items()),
+            *(Phenotype(name, "RV", unit) for name, unit in right.items()),
+            *(Phenotype(f"{group}_{place}", group, unit)
+              for group, unit in (("WT", "mm"), ("Ecc", "%"), ("Err", "%")) for place in places))
+
+
+PHENOTYPES = _phenotypes()  # UK Biobank fields 24100-24109, 24124-24140, 24141-24157, 24158-24174
+LABELS = ("CAD", "AF", "DM")
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+SCHEMA_VERSION = 1
+SAMPLING_RATE = 500  # Hz
+SAMPLES = 5000  # 10 s
+PIXEL_MM = 1.8
+IMAGE_SHAPE = (3, 210, 210)  # ED, half-way, ES
+MAX_MILLIVOLT = 50.0  # beyond this a record is surely not in mV
+MANIFEST, DRAFT = "manifest.json", "manifest.draft.json"
+SPLITS = ("train", "val", "test")
+
+
+class Layout(NamedTuple):
+    """What one array of the format may look like; shape is that of one row."""
+
+    shape: tuple[int, ...]
+    dtypes: tuple[str, ...]
+    unit: str
+    optional: bool = False
+
+
+LAYOUTS = {
+    "ecg": Layout((len(LEADS), SAMPLES), ("float32", "float16"), "mV"),
+    "cmr": Layout(IMAGE_SHAPE, ("float32", "float16", "uint8"), "1"),
+    "segmentation": Layout(IMAGE_SHAPE, ("uint8",), "class", optional=True),
+    "phenotypes": Layout((len(PHENOTYPES),), ("float64",), "see phenotypes"),
+    "labels": Layout((len(LABELS),), ("float64",), "0 | 1"),
+    "subjects": Layout((), ("int64",), "number"),
+    "latents": Layout((-1,), ("float64",), "see latents", optional=True),
+}
+
+
+def split_of(subject: int) -> str:
+    """The split of a subject: 70 % train, 15 % val, 15 % test, by the subject number alone.
+
+    Args:
+        subject: subject number, >= 0.
+    Returns:
+        "train", "val" or "test".
+    Source: Turgut et al. 2025, section 4.1 (28,030 / 6,007 / 6,007 subjects).
+    Differs: by hash, so a subject keeps its split when a cohort grows, shrinks or is re-ordered.
+    """
+    digest = hashlib.sha256(str(int(subject)).encode("ascii")).digest()
+    percent = int.from_bytes(digest[:8], "big") * 100 >> 64
+    return "train" if percent < 70 else "val" if percent < 85 else "test"
+
+
+def split_rows(subjects: Sequence[int]) -> dict[str, np.ndarray]:
+    """Row indices of each split, ascending, in the order of SPLITS."""
+    names = np.array([split_of(subject) for subject in subjects])
+    return {split: np.flatnonzero(names == split) for split in SPLITS}
+
+
+def store(array: np.ndarray, dtype: str) -> np.ndarray:
+    """Convert to a storage dtype: floats are rounded to it, uint8 holds round(255 x).
+
+    Args:
+        array: any shape, floating; for uint8 values in [0, 1].
+        dtype: "float32", "float16" or "uint8".
+    Returns:
+        The same shape in that dtype; worst error 2^-11 |x| for float16 (normal range), 1/510 for
+        uint8.
+    Raises:
+        ValueError: unknown dtype; values that the dtype cannot hold.
+    """
+    if dtype not in ("float32", "float16", "uint8"):
+        raise ValueError(f"dtype must be float32, float16 or uint8, got {dtype!r}")
+    array = np.asarray(array)
+    bottom, top = (0.0, 1.0) if dtype == "uint8" else (np.finfo(dtype).min, np.finfo(dtype).max)
+    low = np.fmin.reduce(array, axis=None, initial=0.0)  # these two pass over NaN
+    high = np.fmax.reduce(array, axis=None, initial=0.0)
+    if low < bottom or high > top:
+        raise ValueError(f"values for {dtype} must be in [{bottom:g}, {top:g}], got {low:g}.."
+                         f"{high:g}")
+    if dtype == "uint8" and np.isnan(array).any():
+        raise ValueError(f"uint8 cannot hold NaN, got {np.isnan(array).sum()} of them")
+    return np.rint(array * 255.0).astype(np.uint8) if dtype == "uint8" else array.astype(dtype)
+
+
+def create(directory: str | os.PathLike, count: int, *, ecg_dtype: str = "float32",
+           cmr_dtype: str = "float32", segmentation: bool = True,
+           latents: Sequence[str] = ()) -> None:
+    """Make the empty arrays of a new cohort; `finish` turns them into a valid one.
+
+    Args:
+        directory: path that does not exist yet or is an empty directory.
+        count: N, number of subjects, >= 1.
+        ecg_dtype: "float32" or "float16".
+        cmr_dtype: "float32", "float16" or "uint8".
+        segmentation: whether the cohort carries segmentations.
+        latents: names of the latent columns; none means no latents.npy.
+    Returns:
+        Nothing. Phenotypes, labels and latents start as NaN, subjects as -1 (not written yet).
+    Raises:
+        ValueError: directory not empty, count < 1, dtype not allowed, a latent named twice.
+    """
+    path, dtypes = require_new(directory), {"ecg": ecg_dtype, "cmr": cmr_dtype}
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    if len(set(latents)) != len(latents):
+        raise ValueError(f"latent names must all differ, got {list(latents)}")
+    for name, dtype in dtypes.items():
+        if dtype not in LAYOUTS[name].dtypes:
+            raise ValueError(f"{name}_dtype must be one of {LAYOUTS[name].dtypes}, got {dtype!r}")
+    absent = {"segmentation": not segmentation, "latents": not latents}
+    arrays = {}
+    for name, layout in LAYOUTS.items():
+        if not absent.get(name, False):
+            tail = (len(latents),) if name == "latents" else layout.shape
+            arrays[f"{name}.npy"] = {"dtype": dtypes.get(name, layout.dtypes[0]),
+                                     "shape": [int(count), *tail], "unit": layout.unit}
+    path.mkdir(parents=True, exist_ok=True)
+    for file, entry in arrays.items():
+        array = open_memmap(path / file, mode="w+", dtype=entry["dtype"],
+                            shape=tuple(entry["shape"]))
+        if entry["dtype"] == "float64":
+            array[...] = np.nan
+        if file == "subjects.npy":
+            array[...] = -1
+    _write_json(path / DRAFT, _manifest(count, arrays, latents))
+
+
+def open_for_writing(directory: str | os.PathLike) -> dict[str, np.memmap]:
+    """The arrays of an unfinished cohort, writable; processes may write disjoint rows at once.
+
+    Args:
+        directory: what `create` made.
+    Returns:
+        Array name ("ecg", "cmr", ...) -> memory map.
+    Raises:
+        ValueError: the directory holds no unfinished cohort.
+    """
+    path = Path(directory)
+    draft = _read_draft(path)
+    return {Path(file).stem: np.load(path / file, mmap_mode="r+") for file in draft["arrays"]}
+
+
+def finish(directory: str | os.PathLike, *, generator: Mapping[str, Any] | None = None) -> dict:
+    """Hash the arrays and write the manifest, atomically and last.
+
+    Args:
+        directory: what `create` made, with every row written and no writer left.
+        generator: how the data was made, as JSON-able values; None for measured data.
+    Returns:
+        The manifest.
+    Raises:
+        ValueError: the directory holds no unfinished cohort, or a row has no subject number.
+    """
+    path = Path(directory)
+    manifest = _read_draft(path)
+    subjects = np.load(path / "subjects.npy")
+    unwritten = np.flatnonzero(subjects < 0)
+    if unwritten.size:
+        raise ValueError(f"{path}: {unwritten.size} of {subjects.size} rows were not written, "
+                         f"the first is row {unwritten[0]}; every row needs a subject >= 0")
+    manifest["generator"] = None if generator is None else dict(generator)
+    manifest["split"] = {name: int(rows.size) for name, rows in split_rows(subjects).items()}
+    for file, entry in manifest["arrays"].items():
+        np.load(path / file, mmap_mode="r+").flush()
+        entry["sha256"] = sha256(path / file)
+    _write_json(path / MANIFEST, manifest)
+    (path / DRAFT).unlink()
+    return manifest
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A finished cohort, read lazily: every array is a read-only memory map."""
+
+    path: Path
+    manifest: dict
+    ecg: np.ndarray  # [N, 12, 5000] storage dtype
+    cmr: np.ndarray  # [N, 3, 210, 210] storage dtype
+    segmentation: np.ndarray | None  # [N, 3, 210, 210] uint8
+    phenotypes: np.ndarray  # [N, 61] float64
+    labels: np.ndarray  # [N, 3] float64
+    subjects: np.ndarray  # [N] int64
+    latents: dict[str, np.ndarray]  # name -> [N] float64
+
+    def __len__(self) -> int:
+        return len(self.subjects)
+
+    def ecg_mv(self, rows) -> np.ndarray:
+        """ECGs of these rows (indices, mask or slice) as float32 [n, 12, 5000] in mV, a copy."""
+        return np.array(self.ecg[rows], dtype=np.float32)
+
+    def cmr_image(self, rows) -> np.ndarray:
+        """Images of these rows as float32 [n, 3, 210, 210] in [0, 1], a copy."""
+        image = np.array(self.cmr[rows], dtype=np.float32)
+        return image / np.float32(255) if self.cmr.dtype == np.uint8 else image
+
+    def split(self) -> dict[str, np.ndarray]:
+        """Row indices of "train", "val" and "test"; see `split_of`."""
+        return split_rows(self.subjects)
+
+
+def load(directory: str | os.PathLike) -> Cohort:
+    """Open a finished cohort after checking its manifest and the headers of its arrays.
+
+    Args:
+        directory: path of the cohort.
+    Returns:
+        Cohort of read-only memory maps; contents and hashes are not read (see `check`).
+    Raises:
+        ValueError: no such cohort, or the manifest and the files do not agree; names each fault.
+    """
+    from reference.cohort_check import header_faults  # the checks are a sibling that imports this file
+
+    path = Path(directory)
+    faults = header_faults(path)
+    if faults:
+        raise ValueError(f"{path} is not a valid cohort: " + "; ".join(faults))
+    manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r")
+              if f"{name}.npy" in manifest["arrays"] else None for name in LAYOUTS}
+    table = arrays.pop("latents")
+    latents = {name: table[:, k] for k, name in enumerate(manifest["latents"])}
+    return Cohort(path=path, manifest=manifest, latents=latents, **arrays)
+
+
+def check(directory: str | os.PathLike) -> list[str]:
+    """Every fault of a cohort in words; see `reference.cohort_check.check`."""
+    from reference.cohort_check import check as run
+
+    return run(directory)
+
+
+def read_tensor_file(path: str | os.PathLike) -> Any:
+    """Contents of a .pt, .npy or .npz file; see `reference.cohort_import.read_tensor_file`."""
+    from reference.cohort_import import read_tensor_file as run
+
+    return run(path)
+
+
+def import_arrays(directory: str | os.PathLike, **arrays: Any) -> dict:
+    """Build a cohort from arrays in memory; see `reference.cohort_import.import_arrays`."""
+    from reference.cohort_import import import_arrays as run
+
+    return run(directory, **arrays)
+
+
+def import_files(directory: str | os.PathLike, **paths: Any) -> dict:
+    """Build a cohort from .pt, .npy or .npz files; see `reference.cohort_import.import_files`."""
+    from reference.cohort_import import import_files as run
+
+    return run(directory, **paths)
+
+
+def require_new(directory: str | os.PathLike) -> Path:
+    """The path, if it does not exist yet or is an empty directory; ValueError otherwise."""
+    path = Path(directory)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} must be a new or empty directory, but is a file")
+    held = sorted(file.name for file in path.iterdir()) if path.exists() else []
+    if held:
+        raise ValueError(f"{path} must be a new or empty directory, but holds {len(held)} files, "
+                         f"{held[0]} among them")
+    return path
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """SHA-256 of a file as hex, read in chunks of 4 MiB."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 22):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _manifest(count: int, arrays: dict[str, dict], latents: Sequence[str]) -> dict:
+    return {"schema": SCHEMA_VERSION, "count": int(count), "generator": None,
+            "leads": list(LEADS), "sampling_rate_hz": SAMPLING_RATE, "pixel_mm": PIXEL_MM,
+            "phenotypes": [phenotype._asdict() for phenotype in PHENOTYPES],
+            "labels": list(LABELS), "latents": list(latents), "arrays": arrays}
+
+
+def _read_draft(path: Path) -> dict:
+    if (path / MANIFEST).exists():
+        raise ValueError(f"{path} must hold an unfinished cohort, but is finished ({MANIFEST})")
+    if not (path / DRAFT).is_file():
+        raise ValueError(f"{path} must hold an unfinished cohort, but has no {DRAFT}")
+    return json.loads((path / DRAFT).read_text(encoding="utf-8"))
+
+
+def _write_json(path: Path, value: Any) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
