@@ -21,7 +21,7 @@ from data_synth.leads import LEAD_FIELD_DRAWS, electrode_noise, lead_field, twel
 from data_synth.waves import Kernels
 
 MAX_NOISE = 4.0  # ecg_noise beyond this would only leave the range of any recorder
-_BASE_AXIS = 14.0  # degrees, frontal axis of the published kernels as measured by QRS area
+_BASE_AXIS = 20.0  # degrees, frontal axis of the published kernels as measured by QRS area
 _TOWARDS_SCAR = np.array(  # unit-free directions: none, LAD, LCx, RCA
     [[0, 0, 0], [.25, .10, -.95], [.90, -.15, .35], [.10, .95, .25]])
 _TERMINAL_RIGHT = np.array([-.42, -.02, -.50])  # mV, late force of right bundle branch block

@@ -8,7 +8,8 @@
     T    = (60 / HR)^.35 exp(N(0, .28) - .02 (55 - EF)+ - .005 s - .25 (LVMi / 47 - 1) - .03 scar
            - .10 DM) (1.1 | .9)
     P    = 108 + 4 M + .25 a + 6 AF + .25 b + N(0, 10)                                            ms
-    strain = .35 (LVMi - (62 | 50))+ / 10 (.9 + N(0, .9))+;   QT = QTc RR^(1/3),  QTc = N(412 | 422, 18) ms
+    strain = .35 (LVMi - (62 | 50))+ / 10 (.9 + N(0, .9))+
+    QT   = QTc RR^(1/3),  QTc = N(412 | 422, 18)                                                  ms
     P(Q wave | MI) = sigmoid((scar - 13) / 2.5)
 
 and weaker edges, so that shape too carries size, function and disease:

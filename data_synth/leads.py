@@ -107,7 +107,7 @@ def _spectra() -> tuple[np.ndarray, np.ndarray]:
     low_pass = 1 / (1 + (f / 150) ** 6)  # the recorder's filter
     muscle = (1 + 8 / f) * low_pass * (FREQUENCIES > 0)
     wander = f ** -2.2 / (1 + (f / .8) ** 4) * (FREQUENCIES > 0)
-    return _band(muscle, .007), _band(wander, .045)
+    return _band(muscle, .0055), _band(wander, .045)
 
 
 _MUSCLE, _WANDER = _spectra()

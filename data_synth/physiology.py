@@ -13,8 +13,8 @@ With M = 1 for men, F = 1 - M, a = age - 64, b = BMI - 26.5, s = SBP - 137, and 
     logit P(AF)  = -4.35 + .6 M + .09 a + .05 b + .5 CAD + 1.5 DCM;   P(AFnow | AF) = .35
     RVSV / LVSV = N(.985, .07);   RVEF = (54 | 58) + .55 (LVEF - (58 | 61)) + N(0, 4.3)
 
-(x | y) is men | women. Glossary: u heart size, c concentricity, e contractility; LVEDV end-diastolic
-volume (ml), LVM mass (g), LVEF ejection fraction (%), HR heart rate (bpm), SV stroke volume; DM
+(x | y) is men | women. Glossary: u heart size, c concentricity, e contractility; LVEDV
+end-diastolic volume (ml), LVM mass (g), LVEF ejection fraction (%), HR heart rate (bpm), SV stroke volume; DM
 diabetes, CAD coronary disease, MI infarct, AF atrial fibrillation (history), AFnow fibrillation in
 this recording, DCM dilated cardiomyopathy; scar, infarct size in % of the left ventricle.
 """
@@ -109,7 +109,8 @@ def heart_targets(person: dict[str, float]) -> dict[str, float]:
         lvedv_target (ml), lvm_target (g), ef_target (%).
     Source: the equations at the head of this file.
     """
-    man, a, b, s = person["male"] > .5, person["age"] - 64, person["bmi"] - 26.5, person["sbp"] - 137
+    man = person["male"] > .5
+    a, b, s = person["age"] - 64, person["bmi"] - 26.5, person["sbp"] - 137
     u, c, e = person["size_u"], person["concentricity_c"], person["contractility_e"]
     dm, dcm, scar = person["dm"], person["dcm"], person["scar_size"]
     size = 160 * (person["height"] / 176) ** 1.3 if man else 125 * (person["height"] / 163) ** 1.3
@@ -123,7 +124,7 @@ def heart_targets(person: dict[str, float]) -> dict[str, float]:
 
 
 def _demographics(z: list[float], r: float) -> dict[str, float]:
-    """Sex, age, body size and blood pressure (Petersen et al. 2017, table 1); BSA after Mosteller."""
+    """Sex, age, body size, blood pressure (Petersen et al. 2017, table 1); BSA after Mosteller."""
     man = r < .48
     age = min(max(64 + 7.7 * z[0], 45.0), 82.0)
     height = (176 + 7 * z[1]) if man else (163 + 6 * z[1])
@@ -141,9 +142,10 @@ def _diseases(person: dict[str, float], r: list[float]) -> dict[str, float]:
     dm = float(r[0] < _sigmoid(-3.55 + .55 * man + .04 * a + .13 * b))
     dcm = float(r[1] < .006)
     coronary = r[2] / _sigmoid(-3.55 + 1.1 * man + .075 * a + .03 * b + .6 * dm + .012 * s)
-    cad, mi = float(coronary < 1), float(coronary < .42)  # given CAD, the ratio is uniform on [0, 1)
+    cad, mi = float(coronary < 1), float(coronary < .42)  # given CAD the ratio is uniform
     af = float(r[3] < _sigmoid(-4.35 + .6 * man + .09 * a + .05 * b + .5 * cad + 1.5 * dcm))
-    return {"dm": dm, "cad": cad, "mi": mi, "af": af, "af_now": float(af and r[4] < .35), "dcm": dcm}
+    af_now = float(af and r[4] < .35)
+    return {"dm": dm, "cad": cad, "mi": mi, "af": af, "af_now": af_now, "dcm": dcm}
 
 
 def _scar(person: dict[str, float], r: float, z: float, gamma: float) -> dict[str, float]:

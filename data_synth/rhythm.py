@@ -1,6 +1,6 @@
 """When the heart beats: sinus rhythm, ectopic beats, atrial fibrillation and its f waves.
 
-    sinus         RR_k = (60 / HR) (1 + c_LF sin(2 pi .1 t + p1) + c_HF sin(2 pi f_r t + p2) + drift)
+    sinus         RR_k = 60 / HR + SDNN (.9 sin(2 pi .1 t + p1) + .9 sin(2 pi f_r t + p2) + drift)
     fibrillation  RR_k = .33 s + Gamma(5, (60 / HR - .33) / 5), successive intervals independent
     f wave        sum_{h=1..4} (A / h) sin(h phase),  phase = 2 pi f0 t + .3 sin(2 pi f_m t)
 
@@ -101,13 +101,13 @@ def f_waves(draws: Draws) -> np.ndarray:
 
 
 def _ectopy(rr: np.ndarray, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
-    """About 4 % of records have one early beat: ventricular with a compensatory pause, or atrial."""
+    """About 4 % of records have one early beat: ventricular with a full pause, or atrial."""
     kind = np.zeros(len(rr), int)
     if draws.ectopy[0] >= .04:
         return rr, kind
     beat = 2 + int(draws.ectopy[1] * 6)
     early = .52 + .2 * draws.ectopy[2]
-    rr, kind = rr.copy(), kind
+    rr = rr.copy()
     kind[beat] = VENTRICULAR if draws.ectopy[3] < .6 else ATRIAL
     pause = (2 - early) if kind[beat] == VENTRICULAR else 1.05
     rr[beat + 1] = pause * rr[beat]

@@ -140,7 +140,7 @@ def join(*kernels: Kernels) -> Kernels:
 
 
 def rotation(frontal: float, horizontal: float) -> np.ndarray:
-    """[3, 3] rotation, degrees: `frontal` from left to foot, then `horizontal` from left to back."""
+    """[3, 3] rotation in degrees, `frontal` from left to foot, then `horizontal` left to back."""
     f, h = np.deg2rad(frontal), np.deg2rad(horizontal)
     in_frontal = np.array([[np.cos(f), -np.sin(f), 0], [np.sin(f), np.cos(f), 0], [0, 0, 1]])
     in_horizontal = np.array([[np.cos(h), 0, -np.sin(h)], [0, 1, 0], [np.sin(h), 0, np.cos(h)]])

@@ -15,8 +15,8 @@ pentadiagonal; only its diagonal changes. Two solvers, both divided through by l
 
 The condition number is about 16 lam / p, 5e8 for an ECG, so everything is float64.
 
-Glossary: T samples, lane = one signal, y signal, z baseline, w weights, lam smoothness, p asymmetry,
-a b 1 = diagonals of W / lam + D'D, r = 1 / v, l = e / v.
+Glossary: T samples, lane = one signal, y signal, z baseline, w weights, lam smoothness, p
+asymmetry, a b 1 = diagonals of W / lam + D'D, r = 1 / v, q = e / v.
 Source: Eilers & Boelens 2005; Turgut et al. 2025, authors' code.
 """
 
@@ -145,11 +145,11 @@ def _by_rows(signal: np.ndarray, lam: float, p: float, iterations: int) -> np.nd
     T, lanes = y.shape
     a, b = _diagonals(T)
     z = y / lam  # the right-hand side of w = 1
-    r, l, first = np.empty((T, 1)), np.empty((T, 1)), (a + 1.0 / lam)[:, None]
-    _factor(list(first), list(r), list(l), np.empty(1), b.tolist(), 0)  # the same for all lanes
+    r, q, first = np.empty((T, 1)), np.empty((T, 1)), (a + 1.0 / lam)[:, None]
+    _factor(list(first), list(r), list(q), np.empty(1), b.tolist(), 0)  # the same for all lanes
     rows = list(z)
-    _forward(rows, list(r), list(l), 0, T, np.empty(lanes))
-    _backward(rows, list(r), list(l), np.empty(lanes))
+    _forward(rows, list(r), list(q), 0, T, np.empty(lanes))
+    _backward(rows, list(r), list(q), np.empty(lanes))
     met = (y == y[0]).all(axis=0)  # constant signals
     if iterations > 1:
         met |= _reweighted_rows(y, z, lam, p, iterations - 1)
@@ -162,10 +162,10 @@ def _reweighted_rows(y: np.ndarray, z: np.ndarray, lam: float, p: float, times: 
     T, lanes = y.shape
     a, b = _diagonals(T)
     b = b.tolist()
-    r, l = np.empty((T, lanes)), np.empty((T, lanes))
+    r, q = np.empty((T, lanes)), np.empty((T, lanes))
     block, sign = np.empty((ROW_BLOCK, lanes)), np.empty((ROW_BLOCK, lanes))
     e, spare = np.empty(lanes), np.empty(lanes)
-    z_rows, r_rows, l_rows, block_rows = list(z), list(r), list(l), list(block)
+    z_rows, r_rows, q_rows, block_rows = list(z), list(r), list(q), list(block)
     met = np.zeros(lanes, dtype=bool)
     for _ in range(times):
         ties = np.zeros(lanes, dtype=np.int64)
@@ -175,9 +175,9 @@ def _reweighted_rows(y: np.ndarray, z: np.ndarray, lam: float, p: float, times: 
             ties += _weights(y[here], z[here], lam, p, w, sign[:stop - start])
             np.multiply(w, y[here], out=z[here])
             np.add(w, a[here, None], out=w)
-            _factor(block_rows[:stop - start], r_rows, l_rows, e, b, start)
-            _forward(z_rows, r_rows, l_rows, start, stop, spare)
-        _backward(z_rows, r_rows, l_rows, spare)
+            _factor(block_rows[:stop - start], r_rows, q_rows, e, b, start)
+            _forward(z_rows, r_rows, q_rows, start, stop, spare)
+        _backward(z_rows, r_rows, q_rows, spare)
         met |= ties > T - 2
     return met
 
@@ -196,29 +196,29 @@ def _weights(y: np.ndarray, z: np.ndarray, lam: float, p: float, w: np.ndarray,
     return tied.sum(axis=0)
 
 
-def _factor(a: list, r: list, l: list, e: np.ndarray, b: list, start: int) -> None:
-    """Rows start.. of the factorisation; a holds their diagonal and is overwritten, e is carried."""
+def _factor(a: list, r: list, q: list, e: np.ndarray, b: list, start: int) -> None:
+    """Rows start.. of the factorisation; a, their diagonal, is overwritten and e is carried on."""
     spare = np.empty_like(e)
     for i, v in enumerate(a, start):
         if i > 0:
-            np.subtract(v, np.multiply(l[i - 1], e, out=spare), out=v)
+            np.subtract(v, np.multiply(q[i - 1], e, out=spare), out=v)
         if i > 1:
             np.subtract(v, r[i - 2], out=v)
         np.reciprocal(v, out=r[i])
-        np.subtract(b[i], l[i - 1] if i > 0 else 0.0, out=e)
-        np.multiply(e, r[i], out=l[i])
+        np.subtract(b[i], q[i - 1] if i > 0 else 0.0, out=e)
+        np.multiply(e, r[i], out=q[i])
 
 
-def _forward(g: list, r: list, l: list, start: int, stop: int, spare: np.ndarray) -> None:
+def _forward(g: list, r: list, q: list, start: int, stop: int, spare: np.ndarray) -> None:
     """Rows start..stop of L g = right-hand side, in place."""
     for i in range(start, stop):
         if i > 0:
-            np.subtract(g[i], np.multiply(l[i - 1], g[i - 1], out=spare), out=g[i])
+            np.subtract(g[i], np.multiply(q[i - 1], g[i - 1], out=spare), out=g[i])
         if i > 1:
             np.subtract(g[i], np.multiply(r[i - 2], g[i - 2], out=spare), out=g[i])
 
 
-def _backward(z: list, r: list, l: list, spare: np.ndarray) -> None:
+def _backward(z: list, r: list, q: list, spare: np.ndarray) -> None:
     """V L' z = g, in place."""
     last = len(z) - 1
     for i in range(last, -1, -1):
@@ -226,7 +226,7 @@ def _backward(z: list, r: list, l: list, spare: np.ndarray) -> None:
             np.subtract(z[i], z[i + 2], out=z[i])
         np.multiply(z[i], r[i], out=z[i])
         if i + 1 <= last:
-            np.subtract(z[i], np.multiply(l[i], z[i + 1], out=spare), out=z[i])
+            np.subtract(z[i], np.multiply(q[i], z[i + 1], out=spare), out=z[i])
 
 
 # --- block cyclic reduction: [..., T], NumPy or torch ----------------------------------------

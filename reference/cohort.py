@@ -254,7 +254,7 @@ def load(directory: str | os.PathLike) -> Cohort:
     Raises:
         ValueError: no such cohort, or the manifest and the files do not agree; names each fault.
     """
-    from reference.cohort_check import header_faults  # the checks are a sibling that imports this file
+    from reference.cohort_check import header_faults  # a sibling that imports this file
 
     path = Path(directory)
     faults = header_faults(path)

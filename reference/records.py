@@ -3,8 +3,9 @@
     resampled:  y_n = sum_k x_k h(n r / r' - k),   r -> r' Hz, n r / r' in exact integers
                 h(u) = c sinc(c u) kaiser(u / W),  c = cutoff / (r / 2), W = 64 / min(1, r' / r)
 
-h is scaled so that its taps sum to 1 for every n (a constant stays the constant). Its pass band ends
-at 0.91 and its stop band begins at 1.0 of the lower of the two Nyquist frequencies, 80 dB down.
+h is scaled so that its taps sum to 1 for every n (a constant stays the constant). Its pass band
+ends at 0.92 and its stop band begins at 1.0 of the lower of the two Nyquist frequencies, 80 dB
+down.
 
 Glossary: T samples, r sampling rate (Hz), h low-pass filter, W half its length in input samples,
 u distance in input samples.
@@ -129,7 +130,7 @@ def _filtered_fft(padded: np.ndarray, filters: np.ndarray, base: np.ndarray, pha
 
 
 def _smooth(least: int) -> int:
-    """The smallest 2^a 3^b 5^c that is at least `least`: a fast length for the Fourier transform."""
+    """The smallest 2^a 3^b 5^c that is at least `least`: a fast length for a Fourier transform."""
     powers = [3**b * 5**c for b in range(12) for c in range(8)]
     return min(q << max(0, -(-least // q) - 1).bit_length() for q in powers)
 
@@ -275,8 +276,8 @@ def _check_signal(path: Path, x: np.ndarray, rate: float, seconds: float) -> Non
     missing = np.isnan(x).mean(axis=1)
     worst = int(missing.argmax())
     if missing[worst] > MAX_NAN_SHARE:
-        raise ValueError(f"{path}: lead {LEADS[worst]} has {missing[worst]:.1%} values missing, but "
-                         f"at most {MAX_NAN_SHARE:.0%} are allowed")
+        raise ValueError(f"{path}: lead {LEADS[worst]} has {missing[worst]:.1%} values missing, "
+                         f"but at most {MAX_NAN_SHARE:.0%} are allowed")
     low, high = np.nanmin(x, axis=1), np.nanmax(x, axis=1)
     flat = [lead for lead, same in zip(LEADS, low == high) if same]
     if flat:

@@ -15,21 +15,19 @@ BEFORE, AFTER = 150, 300  # samples around the R peak
 def r_peaks(ecg: np.ndarray) -> np.ndarray:
     """Samples of the QRS complexes of [12, 5000] mV."""
     energy = np.convolve((np.diff(ecg[EIGHT]) ** 2).sum(0), np.ones(20) / 20, "same")
+    energy -= np.percentile(energy, 30)  # noise
     threshold = .3 * np.percentile(energy, 98)
-    peaks, sample = [], 0
-    while sample < len(energy):
-        if energy[sample] > threshold:
-            window = energy[sample:sample + 60]
-            peaks.append(sample + int(np.argmax(window)))
-            sample = peaks[-1] + 125
-        else:
-            sample += 1
+    above, peaks = np.flatnonzero(energy > threshold), []
+    while len(above):
+        peaks.append(above[0] + int(np.argmax(energy[above[0]:above[0] + 60])))
+        above = above[np.searchsorted(above, peaks[-1] + 125):]
     return np.array(peaks)
 
 
-def median_beat(ecg: np.ndarray) -> np.ndarray:
+def median_beat(ecg: np.ndarray, peaks: np.ndarray | None = None) -> np.ndarray:
     """[12, 450] mV, the R peak at sample 150; the start of the beat is the zero."""
-    peaks = [p for p in r_peaks(ecg) if BEFORE < p < ecg.shape[1] - AFTER]
+    peaks = r_peaks(ecg) if peaks is None else peaks
+    peaks = [p for p in peaks if BEFORE < p < ecg.shape[1] - AFTER]
     beats = np.stack([ecg[:, p - BEFORE:p + AFTER] for p in peaks])
     return np.median(beats - beats[:, :, :20].mean(2, keepdims=True), axis=0)
 
@@ -39,7 +37,7 @@ def qrs_bounds(beat: np.ndarray) -> tuple[int, int]:
     speed = np.convolve(np.abs(np.diff(beat[EIGHT])).sum(0), np.ones(3) / 3, "same")
     speed -= np.median(speed[330:])
     fast = np.flatnonzero(speed[60:260] > .1 * speed[100:200].max()) + 60
-    groups = np.split(fast, np.flatnonzero(np.diff(fast) > 8) + 1)
+    groups = np.split(fast, np.flatnonzero(np.diff(fast) > 15) + 1)
     top = 100 + int(np.argmax(speed[100:200]))
     group = next(g for g in groups if g[0] <= top <= g[-1])
     return int(group[0]), int(group[-1])
@@ -47,7 +45,8 @@ def qrs_bounds(beat: np.ndarray) -> tuple[int, int]:
 
 def features(ecg: np.ndarray) -> dict[str, np.ndarray]:
     """QRS duration (ms), rate (bpm), irregularity, axis (degrees), amplitudes of all leads (mV)."""
-    beat, rr = median_beat(ecg), np.diff(r_peaks(ecg)) / 500
+    peaks = r_peaks(ecg)
+    beat, rr = median_beat(ecg, peaks), np.diff(peaks) / 500
     first, last = qrs_bounds(beat)
     beat = beat - beat[:, first - 10:first - 4].mean(1, keepdims=True)
     qrs, t_wave = beat[:, first:last + 1], beat[:, min(last + 40, 330):430]

@@ -112,6 +112,23 @@ def test_als_of_a_signal_that_meets_its_baseline(method):
     assert_close("baseline", got[1], asymmetric_least_squares_explicit(y[1], 1.0), atol=1e-12)
 
 
+def test_als_rows_where_signal_and_baseline_meet():
+    """Weights are 0 at ties; a lane with fewer than two other samples is reported."""
+    y = np.array([[1.0, 1.0, 5.0], [2.0, 2.0, 5.0], [3.0, 3.0, 5.0], [4.0, 9.0, 5.0]])  # [T, 3]
+    z = np.array([[1.0, 0.0, 6.0], [2.0, 2.0, 5.0], [3.0, 4.0, 4.0], [4.0, 9.0, 5.0]])
+    for p in (0.3, 0.8):
+        w, spare = np.empty((4, 3)), np.empty((4, 3))
+        ties = baseline._weights(y, z, 2.0, p, w, spare)
+        assert_equal("ties", ties, [4, 2, 2])
+        want = [[0.0, p, 1 - p], [0.0, 0.0, 0.0], [0.0, 1 - p, p], [0.0, 0.0, 0.0]]
+        assert_close("w / lam", w, np.array(want) / 2, atol=1e-15)
+    z[1:, 1:] = y[1:, 1:]  # one sample left in lanes 1 and 2
+    z[3, 2] = 7.0  # two in lane 2
+    with np.errstate(all="ignore"):
+        met = baseline._reweighted_rows(y, z, 1.0, 0.3, 1)
+    assert_equal("met", met, [True, True, False])
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_als_shift_and_scale(method):
     y, slope = wandering(2, 500), np.linspace(1.0, 4.0, 500)
@@ -405,7 +422,7 @@ def test_prepare_cine_ignores_brightness_and_contrast():
     assert_close("image", prepare_cine(3.0 * cine + 20.0, 0, 3), prepare_cine(cine, 0, 3),
                  atol=1e-6)
     whole = np.rint(cine).astype(np.int16)
-    assert_equal("whole numbers", prepare_cine(whole, 0, 3), prepare_cine(whole.astype(float), 0, 3))
+    assert_equal("whole", prepare_cine(whole, 0, 3), prepare_cine(whole.astype(float), 0, 3))
 
 
 def test_prepare_cine_of_a_constant_is_zero():

@@ -106,7 +106,7 @@ def spoiled(index, value) -> np.ndarray:
 
 
 REFUSALS = {
-    "leads": (dict(ecg=some_ecg()[:11], fs=500), r"must have 12 leads, got 11 \(shape \[11, 3000\]"),
+    "leads": (dict(ecg=some_ecg()[:11], fs=500), r"have 12 leads, got 11 \(shape \[11, 3000\]"),
     "transposed": (dict(ecg=some_ecg().T, fs=500), "12 leads, got 3000 .*perhaps transposed"),
     "no ecg": (dict(a=np.zeros((3, 9)), fs=500), r"no array with 12 rows .* it has a \[3, 9\], fs"),
     "three axes": (dict(ecg=some_ecg()[None], fs=500), r"\[12, T\], got shape \[1, 12, 3000\]"),

@@ -1,4 +1,4 @@
-"""The latent physiology against its equations, written out again, and against population figures."""
+"""The latent physiology against its equations, written out again, and population figures."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ def test_heart_targets(seed, subject):
     assert {name: p[name] for name in got} == got
 
 
-@given(seed=seeds(), rate=st.floats(40, 110), switch=st.sampled_from(["dm", "cad", "dcm", "af_now"]))
+@given(seed=seeds(), rate=st.floats(40, 110),
+       switch=st.sampled_from(["dm", "cad", "dcm", "af_now"]))
 def test_expected_depends_on_demographics_alone(seed, rate, switch):
     p = physiology.sample(5, seed)
     other = {**p, "heart_rate": rate, switch: 1.0, "size_u": 3.0, "scar_size": 20.0, "weight": 1.0}
