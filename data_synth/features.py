@@ -32,8 +32,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from data_synth.physiology import RATE_SD, expected
 
 # Private variation of the features, which hides physiology: SD at ecg_noise = 1

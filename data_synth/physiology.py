@@ -14,9 +14,10 @@ With M = 1 for men, F = 1 - M, a = age - 64, b = BMI - 26.5, s = SBP - 137, and 
     RVSV / LVSV = N(.985, .07);   RVEF = (54 | 58) + .55 (LVEF - (58 | 61)) + N(0, 4.3)
 
 (x | y) is men | women. Glossary: u heart size, c concentricity, e contractility; LVEDV
-end-diastolic volume (ml), LVM mass (g), LVEF ejection fraction (%), HR heart rate (bpm), SV stroke volume; DM
-diabetes, CAD coronary disease, MI infarct, AF atrial fibrillation (history), AFnow fibrillation in
-this recording, DCM dilated cardiomyopathy; scar, infarct size in % of the left ventricle.
+end-diastolic volume (ml), LVM mass (g), LVEF ejection fraction (%), HR heart rate (bpm), SV stroke
+volume; DM diabetes, CAD coronary disease, MI infarct, AF atrial fibrillation (history), AFnow
+fibrillation in this recording, DCM dilated cardiomyopathy; scar, infarct size in % of the left
+ventricle.
 """
 
 from __future__ import annotations

@@ -112,7 +112,8 @@ def _add_reading(commands) -> None:
 
 def _add_cohort(commands) -> None:
     p = commands.add_parser("check", help="validate a cohort", description=(
-        "Check names, shapes, types, hashes and values of a cohort; print every fault."))
+        "Check names, shapes, types, hashes, splits and values of a cohort directory. Every fault "
+        "is printed on a line of its own; the exit status is 1 if there is any, else 0."))
     p.add_argument("directory", type=Path, help="cohort directory")
     p = commands.add_parser("import", help="build a cohort from files", description=(
         "Build a cohort directory from .pt, .npy or .npz files of paired records. Files that would "

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from reference.augmentation import CONTRASTIVE_ECG, CROP_ONLY, MDM_ECG, CMRView, ECGView
+from reference.views import CONTRASTIVE_ECG, CROP_ONLY, MDM_ECG, CMRView, ECGView
 
 
 @dataclass(frozen=True)

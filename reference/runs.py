@@ -19,13 +19,13 @@ from torch import nn
 
 from reference import checkpoints
 from reference import cohort as cohorts
-from reference.augmentation import CMRView, ECGView
 from reference.encoders import ECGEncoder
 from reference.loop import History, Progress
 from reference.prepare import load_prepared, prepare
 from reference.presets import PRESETS, Preset, Stage
 from reference.training import (MMCL, Data, build_ecg, build_mdm, build_mmcl, train_labels,
                                 train_mdm, train_mmcl)
+from reference.views import CMRView, ECGView
 
 STAGES = ("mdm", "mmcl", "supervised", "finetune")
 
