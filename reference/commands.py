@@ -160,10 +160,7 @@ def _loaded(options: argparse.Namespace, needs_pair: bool = False):
     model, stage, preset = load_run(options.run, ECG_RUNS)
     if needs_pair and not isinstance(model, MMCL):
         raise ValueError(f"{options.run} is a run of stage {stage}; a run of mmcl is needed")
-    name = next((n for n, p in PRESETS.items() if p == preset), None)
-    if name is None:
-        raise ValueError(f"{options.run} was trained with a preset that this version does not have")
-    work = load_work(options.cohort, _prepared(options.run), name, 0, device,
+    work = load_work(options.cohort, _prepared(options.run), stage, 0, device, preset=preset,
                      workers=options.workers, progress=ProgressLine())
     return model.to(device), work
 

@@ -64,14 +64,24 @@ def choose_device(name: str) -> torch.device:
 
 
 def load_work(cohort_dir: str | os.PathLike, prepared: str | os.PathLike, preset_name: str,
-              seed: int, device: torch.device, *, workers: int = 1,
+              seed: int, device: torch.device, *, preset: Preset | None = None, workers: int = 1,
               progress: Progress | None = None) -> Work:
     """Open a cohort and prepare it for a preset.
 
+    Args:
+        cohort_dir: cohort directory.
+        prepared: directory of the prepared arrays; made if needed.
+        preset_name: a key of `PRESETS`, or any name if `preset` is given.
+        seed: of everything random in training.
+        device: where to compute.
+        preset: instead of the named one.
+        workers, progress: as `prepare`.
+    Returns:
+        Work.
     Raises:
-        ValueError: not a valid cohort, or a split without subjects.
+        ValueError: not a valid cohort, or a split with fewer than 2 subjects.
     """
-    cohort, preset = cohorts.load(cohort_dir), PRESETS[preset_name]
+    cohort, preset = cohorts.load(cohort_dir), preset or PRESETS[preset_name]
     split = cohort.split()
     empty = [name for name, rows in split.items() if len(rows) < 2]
     if empty:

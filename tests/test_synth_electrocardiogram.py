@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_synth import electrocardiogram, physiology
+from data_synth import electrocardiogram, leads, physiology, rhythm, waves
 from data_synth.features import PRIVATE_SD, SWITCHES, couple, features
 from data_synth.streams import generator
 from helpers import assert_close, assert_equal, assert_shape
@@ -131,7 +131,7 @@ def test_left_bundle_branch_block():
     tall = [np.count_nonzero(x[LEAD["V6"], 90:230] > .5 * x[LEAD["V6"], 90:230].max())
             for x in (well, ill)]
     assert tall[1] > 2 * tall[0] and tall[1] > 40, f"half-width of R {tall} samples"
-    qrs, t = ill[:, 90:168], ill[:, 280:330]
+    qrs, t = ill[:, 90:168], ill[:, 235:275]
     assert qrs[LEAD["V1"]].max() < .15 and qrs[LEAD["V1"]].min() < -.5
     for lead in ("I", "V6"):
         assert qrs[LEAD[lead]].min() > -.1 and qrs[LEAD[lead]].max() > .3
@@ -167,9 +167,9 @@ def test_fibrillation_is_irregular_without_p_waves():
     assert np.mean(f_waves) > .75
 
 
-@pytest.mark.parametrize("territory, leads, mirror", [
+@pytest.mark.parametrize("territory, taken, mirror", [
     (1, ("V1", "V2"), None), (2, ("I", "aVL", "V6"), None), (3, ("III", "aVF"), "aVL")])
-def test_infarct_takes_the_early_forces_and_turns_t_away(territory, leads, mirror):
+def test_infarct_takes_the_early_forces_and_turns_t_away(territory, taken, mirror):
     scar = {**SCAR, "scar_territory": float(territory)}
     private = electrocardiogram.draw_private(generator(0, 4, "ecg"))
     assert private.uniform["q_wave"] < .99  # this subject's Q wave is expressed at 30 %
@@ -177,7 +177,7 @@ def test_infarct_takes_the_early_forces_and_turns_t_away(territory, leads, mirro
     first, _ = qrs_bounds(well)
     early = slice(first, first + 22)
     t = slice(280, 320)
-    for lead in leads:
+    for lead in taken:
         lost = (ill - well)[LEAD[lead], early].min()
         assert lost < -.2, f"{lead}: {lost} mV"
         assert ill[LEAD[lead], t].mean() < well[LEAD[lead], t].mean() - .05, f"T in {lead}"
@@ -203,6 +203,61 @@ def test_beats_vary_and_the_record_is_not_a_dipole():
         energy = np.linalg.svd(beat, compute_uv=False) ** 2
         beyond.append(1 - energy[:3].sum() / energy.sum())
     assert .003 < np.mean(beyond) < .05, f"energy beyond three components {np.mean(beyond)}"
+
+
+def parts(**changes):
+    """Features, private numbers and Dower's lead field of a record without private variation."""
+    private = electrocardiogram.draw_private(generator(0, 4, "ecg"))
+    x = couple(person(4, **{"dcm": 0.0, "lbbb": 0.0, "rbbb": 0.0, **changes}), private.uniform,
+               0.0, 1.0)
+    return features(x, private.normal, 0.0), private, leads.DOWER
+
+
+def test_amplitude_varies_from_beat_to_beat():
+    feature, private, field = parts()
+    beats = rhythm.Beats(np.array([2., 5.]), np.ones(2), np.zeros(2, int), np.zeros(2))
+    record = waves.canvas()
+    electrocardiogram._draw_beats(record, field, feature, private, beats, 0.0)
+    height = [waves.cut(record)[6, k - 40:k + 40].max() for k in (1000, 2500)]
+    want = 1 + .03 * private.jitter[:2, 0]
+    assert_close("QRS", height[1] / height[0], want[1] / want[0], rtol=3e-3)
+
+
+def test_breathing_turns_the_heart():
+    for breath in (-1.0, .25):
+        got = electrocardiogram._breathing(leads.DOWER, np.array([breath]))[0]
+        assert_close("field", got, leads.DOWER @ waves.rotation(4 * breath, 2 * breath), atol=1e-12)
+
+
+def test_st_segment_runs_against_the_qrs_in_strain():
+    for changes in ({}, {"lvm": 260.0}, {"lbbb": 1.0}):
+        feature, _, _ = parts(**changes)
+        qrs = electrocardiogram.ventricles(feature)
+        t = electrocardiogram.repolarisation(feature, qrs, np.array([.3]))
+        area = np.zeros(3)
+        for k in range(len(qrs.width)):
+            area += qrs.width[k] * qrs.vector[:, k]
+        want = feature.st - .07 * feature.strain - .10 * feature.left_block
+        assert_close("ST", t.vector[:, 8], want * area / np.sqrt((area ** 2).sum()), atol=1e-9)
+        assert (want < 0) == bool(changes)
+        assert_shape("centres", t.centre, (1, 9))
+
+
+def test_ventricular_ectopic_beat():
+    """Wide, without a P wave, T against the QRS."""
+    feature, private, field = parts()
+    beats = rhythm.Beats(np.array([2., 5.]), np.ones(2), np.array([rhythm.VENTRICULAR, 0]),
+                         np.zeros(2))
+    record = waves.canvas()
+    electrocardiogram._draw_ectopic_beats(record, field, feature, private, beats)
+    shown = waves.cut(record).astype(np.float64)
+    qrs, t = shown[:, 950:1060].sum(1), shown[:, 1100:1250].sum(1)
+    assert qrs @ t < -.8 * np.linalg.norm(qrs) * np.linalg.norm(t)
+    assert np.abs(shown[:, :940]).max() < 1e-2 and not shown[:, 2000:].any()
+    assert np.count_nonzero(np.abs(shown[:, 940:1070]).max(0) > .1) > 55  # 110 ms
+    record = waves.canvas()
+    electrocardiogram._draw_beats(record, field, feature, private, beats, 0.0)
+    assert not waves.cut(record)[:, 900:1300].any(), "a ventricular beat is not conducted"
 
 
 @pytest.fixture(scope="module")

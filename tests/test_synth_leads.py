@@ -104,6 +104,15 @@ def test_electrode_noise_shares_the_limb_electrodes(noises):
     assert .1 < r[2, 3] < .45, f"V1 and V2: {r[2, 3]}"
 
 
+def test_electrodes_make_leads():
+    volt = dict(zip(leads.ELECTRODES, np.random.default_rng(2).standard_normal(9)))
+    terminal = (volt["RA"] + volt["LA"] + volt["LL"]) / 3
+    want = [volt["LA"] - volt["RA"], volt["LL"] - volt["RA"]]
+    want += [volt[f"C{k}"] - terminal for k in range(1, 7)]
+    got = leads._FROM_ELECTRODES @ np.array(list(volt.values()))
+    assert_close("leads", got, want, atol=1e-6)
+
+
 def test_electrode_noise_advances_the_generator_equally():
     first, second = np.random.default_rng(5), np.random.default_rng(5)
     leads.electrode_noise(first)

@@ -152,6 +152,15 @@ def test_correlations(people):
                  [-.16, -.18], atol=.004)
 
 
+def test_longitudinal_strain_follows_function_and_concentricity(people):
+    man = people["male"] > .5
+    p = {name: values[man & (people["dm"] < .5)] for name, values in people.items()}
+    ratio = np.log(p["lvm_target"] / p["lvedv_target"] / .635)
+    x = np.stack([p["ef_target"], ratio, np.ones(len(ratio))], 1)
+    slopes, *_ = np.linalg.lstsq(x, -p["longitudinal_strain"], rcond=None)
+    assert_close("slopes", slopes[:2], [.16 / 58, -.07], rtol=.05)
+
+
 def test_risk_factors_raise_risk(people):
     for disease, factor in (("dm", "bmi"), ("cad", "sbp"), ("cad", "age"), ("af", "age"),
                             ("cad", "male"), ("af", "male"), ("rbbb", "age")):

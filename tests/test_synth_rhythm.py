@@ -46,6 +46,19 @@ def test_sinus_rate_and_variability(rate):
     assert_close("diabetes", quiet, np.full(300, 1.4), rtol=1e-6)
 
 
+def test_sinus_intervals():
+    draws = drawn(9)
+    got = rhythm.beats(draws, 50, False, .5).rr
+    sdnn = (.015 + .030 * draws.levels[1]) / 1.2
+    total = 0.0
+    for k, rr in enumerate(got):
+        total += draws.drift[k]
+        slow = math.sin(2 * math.pi * (.1 * 1.2 * k + draws.phases[0]))
+        fast = math.sin(2 * math.pi * ((.18 + .12 * draws.levels[0]) * 1.2 * k + draws.phases[1]))
+        want = 1.2 + sdnn * (.9 * slow + .9 * fast + .35 * total / math.sqrt(k + 1))
+        assert_close(f"RR {k}", rr, want, atol=1e-9)
+
+
 def test_sinus_rhythm_breathes():
     """The rate follows breathing: RR at neighbouring beats is correlated, unlike fibrillation."""
     def neighbours(fibrillation):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import data_synth
-from data_synth import physiology, streams
+from data_synth import cine, electrocardiogram, geometry, physiology, streams
 from helpers import assert_close, assert_equal, assert_shape
 from strategies import seeds
 
@@ -105,6 +105,17 @@ def test_the_dials_touch_the_ecg_alone(batch, dials):
     assert_same(other, batch, ("cmr", "segmentation", "phenotypes", "labels", "latents"),
                 slice(3))
     assert not any(np.array_equal(a, b) for a, b in zip(other.ecg, batch.ecg))
+
+
+def test_simulate_one_gives_each_part_its_own_stream(batch):
+    one = data_synth.simulate_one(7, 5)
+    ecg = electrocardiogram.render(one.latents, streams.generator(5, 7, "ecg"))
+    heart = geometry.realise(one.latents, streams.generator(5, 7, "anatomy"))
+    image, classes = cine.render(heart, streams.generator(5, 7, "cmr"))
+    assert_equal("ecg", ecg, one.ecg)
+    assert_equal("cmr", image, one.cmr)
+    assert_equal("segmentation", classes, one.segmentation)
+    assert_equal("phenotypes", geometry.phenotypes(heart, one.latents), one.phenotypes)
 
 
 def test_simulate_one(batch):
