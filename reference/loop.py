@@ -126,8 +126,8 @@ def fit(name: str, model: nn.Module, optimiser: torch.optim.Optimizer, stage: St
         ) -> History:
     """Train one stage: shuffled epochs without the last short batch, scheduled learning rate.
 
-    The state with the best validation score is kept in the history. An interrupt ends the stage
-    early, with what was reached.
+    The state with the best validation score is kept in the history. An interrupt, or the stage's
+    patience, ends it early with what was reached.
 
     Args:
         name: of the stage, for progress.
@@ -173,6 +173,8 @@ def fit(name: str, model: nn.Module, optimiser: torch.optim.Optimizer, stage: St
                 _validate(model, history, step + 1, validate, higher_is_better)
                 if checkpoint:
                     checkpoint(history)
+                if stage.patience and _stale(history) >= stage.patience:
+                    break
     except KeyboardInterrupt:
         history.interrupted = True
         if history.best_state is None:
@@ -198,6 +200,12 @@ def _validate(model: nn.Module, history: History, step: int, validate: Callable[
     better = score > history.best if higher_is_better else score < history.best
     if math.isnan(history.best) or better:
         history.best, history.best_state = score, _copy(model)
+
+
+def _stale(history: History) -> int:
+    """Validations since the best one."""
+    scores = [score for _, score in history.scores]
+    return len(scores) - 1 - scores.index(history.best)
 
 
 def _copy(model: nn.Module) -> dict:

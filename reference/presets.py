@@ -29,6 +29,7 @@ class Stage:
     per_epoch: bool = False  # learning rate constant within an epoch
     validations: int = 10  # validation passes over the whole stage
     layer_decay: float = 1.0  # of the learning rate, towards the input (fine-tuning)
+    patience: int = 0  # stop after so many validations without a better score; 0 = never
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Preset:
     cmr_view: CMRView = field(default_factory=CMRView)
     mask_ratio: float = 0.8
     ncc_weight: float = 0.1
+    consistency: float = 0.0  # weight of the two-view term; the authors' code since 2024 has 0.1
     temperature: float = 0.1
     clip_weight: float = 0.75  # on the CMR -> ECG direction
     candidates: int = 256  # of retrieval
@@ -103,7 +105,7 @@ PRESETS: dict[str, Preset] = {
         mdm=Stage(400, 128, 3.2e-4, 0.15, 0.1, MDM_ECG, (0.9, 0.95), validations=400),
         mmcl=Stage(300, 256, 1e-4, 1e-4, 0.1, CONTRASTIVE_ECG, per_epoch=True, validations=300),
         # Of the paper's sweep {1e-6 .. 3e-5} x batch / 4, the largest; 5 % warm-up.
-        supervised=Stage(400, 128, 9.6e-4, 0.05, 0.05, MDM_ECG, validations=400),
+        supervised=Stage(400, 128, 9.6e-4, 0.05, 0.05, MDM_ECG, validations=400, patience=25),
         finetune=Stage(400, 128, 9.6e-4, 0.05, 0.05, MDM_ECG, validations=400,
-                       layer_decay=0.75)),
+                       layer_decay=0.75, patience=25)),
 }

@@ -79,7 +79,8 @@ def build_mdm(preset: Preset) -> MaskedAutoencoder:
     """Fresh masked autoencoder of a preset (weights from torch's current random state)."""
     return MaskedAutoencoder(preset.input_size, preset.patch_size, preset.dim, preset.depth,
                              preset.heads, preset.decoder_dim, preset.decoder_depth,
-                             preset.decoder_heads, preset.ncc_weight)
+                             preset.decoder_heads, preset.ncc_weight,
+                             consistency=preset.consistency > 0)
 
 
 def build_ecg(preset: Preset, **options) -> ECGEncoder:
@@ -124,8 +125,13 @@ def train_mdm(model: MaskedAutoencoder, data: Data, split: dict[str, np.ndarray]
 
     def loss_of(rows: np.ndarray) -> torch.Tensor:
         x = ecg_view(data.signals(rows, device), stage.view, window, generator)[:, None]
-        noise = torch.rand(len(rows), tokens, generator=generator).to(device)
-        return model(x, noise, preset.mask_ratio)[0]
+        noise = torch.rand(2, len(rows), tokens, generator=generator).to(device)
+        latent, mask = model.encode(x, noise[0], preset.mask_ratio)
+        loss = model.loss(x, model.decode(latent, mask), mask)
+        if preset.consistency > 0:
+            second, _ = model.encode(x, noise[1], preset.mask_ratio)
+            loss = loss + preset.consistency * model.consistency_loss(latent, second)["loss"]
+        return loss
 
     return fit("mdm", model, optimiser, stage, split["train"], loss_of,
                lambda: mdm_ncc(model, data, split["val"], preset, device), seed=seed,
