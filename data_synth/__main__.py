@@ -11,6 +11,8 @@ import time
 from concurrent.futures.process import BrokenProcessPool
 
 from data_synth import write_cohort
+from data_synth.selection import enriched_subjects
+from data_synth.simulation import check_arguments
 
 
 class Parser(argparse.ArgumentParser):
@@ -56,6 +58,9 @@ def parser() -> Parser:
         help="0..1, how much physiology beyond demographics the ECG shows (default 1)")
     add("--ecg-noise", type=float, default=1.0, metavar="X",
         help="factor on what hides physiology in the ECG (default 1, realistic; 0.5, clear)")
+    add("--enrich", type=float, default=0.0, metavar="P",
+        help="choose subjects so that CAD, AF and DM each reach this share, 0..0.25 (default 0: "
+             "everyone, at natural prevalence)")
     add("--ecg-dtype", choices=("float32", "float16"), default="float32",
         help="how the ECG is stored (default float32)")
     add("--cmr-dtype", choices=("float32", "float16", "uint8"), default="float32",
@@ -76,9 +81,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = command.parse_args(arguments)
     if options.subjects < 1:
         command.error(f"--subjects={options.subjects}, but should be at least 1")
-    subjects = range(options.first_subject, options.first_subject + options.subjects)
     try:
-        write_cohort(options.out, subjects, options.seed, coupling=options.coupling,
+        check_arguments([options.first_subject], options.seed, options.coupling, options.ecg_noise)
+        subjects = enriched_subjects(options.subjects, options.seed, options.enrich,
+                                     options.first_subject)
+        write_cohort(options.out, subjects, options.seed, enrich=options.enrich, coupling=options.coupling,
                      ecg_noise=options.ecg_noise, workers=options.workers,
                      ecg_dtype=options.ecg_dtype, cmr_dtype=options.cmr_dtype,
                      segmentation=not options.no_segmentation, progress=Progress(sys.stderr))

@@ -40,7 +40,7 @@ class Task(NamedTuple):
 def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: int = 0, *,
                  coupling: float = 1.0, ecg_noise: float = 1.0, workers: int = 1,
                  ecg_dtype: str = "float32", cmr_dtype: str = "float32",
-                 segmentation: bool = True,
+                 segmentation: bool = True, enrich: float = 0.0,
                  progress: Callable[[int, int], None] | None = None) -> dict:
     """Simulate subjects and write them as a cohort.
 
@@ -53,6 +53,8 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
         ecg_dtype: "float32" or "float16".
         cmr_dtype: "float32", "float16" or "uint8".
         segmentation: whether to write the segmentations.
+        enrich: noted in the manifest: the share that the subjects were chosen for (see
+            `selection.enriched_subjects`); 0 = not chosen.
         progress: called with (subjects done, subjects in all) after every chunk.
     Returns:
         The manifest.
@@ -76,7 +78,7 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
             progress(done, len(numbers))
     return cohort.finish(directory, generator={
         "name": "data_synth", "version": VERSION, "seed": int(seed),
-        "coupling": float(coupling), "ecg_noise": float(ecg_noise)})
+        "coupling": float(coupling), "ecg_noise": float(ecg_noise), "enrich": float(enrich)})
 
 
 def write_rows(task: Task) -> int:

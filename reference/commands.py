@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -73,12 +74,14 @@ def _generated(options: argparse.Namespace, preset: Preset, directory: Path) -> 
     """
     subjects = options.subjects or preset.subjects
     noise = preset.ecg_noise if options.ecg_noise is None else options.ecg_noise
-    if (directory / "manifest.json").is_file():
+    if (directory / cohorts.MANIFEST).is_file():
         _require_same(directory, subjects, options.seed, noise)
         return directory
+    if (directory / cohorts.DRAFT).is_file():  # left by an interrupted job
+        shutil.rmtree(directory)
     command = [sys.executable, "-m", "data_synth", "--subjects", str(subjects), "--out",
                str(directory), "--seed", str(options.seed), "--ecg-noise", str(noise),
-               "--workers", str(options.workers), "--ecg-dtype", "float16", "--cmr-dtype", "uint8",
+               "--enrich", str(preset.enrich), "--workers", str(options.workers), "--ecg-dtype", "float16", "--cmr-dtype", "uint8",
                "--no-segmentation"]
     root = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)

@@ -38,6 +38,7 @@ class Preset:
 
     subjects: int
     ecg_noise: float  # 1 = realistic world, below 1 = clearer
+    enrich: float  # least share of each diagnosis among the subjects; 0 = natural prevalence
     rate_hz: int
     window: int
     patch: int
@@ -81,7 +82,7 @@ _WEAK_ECG = ECGView(surrogate=0.1, jitter=0.075, rescale=0.0)
 
 PRESETS: dict[str, Preset] = {
     "smoke": Preset(
-        subjects=300, ecg_noise=0.5, rate_hz=100, window=250, patch=25, dim=32, depth=1, heads=2,
+        subjects=300, ecg_noise=0.5, enrich=0.2, rate_hz=100, window=250, patch=25, dim=32, depth=1, heads=2,
         decoder_dim=32, decoder_depth=1, decoder_heads=2, cmr_arch="resnet10_narrow",
         image_size=32, hidden=32, embedding=16,
         mdm=Stage(15, 32, 3e-3, 0.15, 0.1, CROP_ONLY, (0.9, 0.95), validations=2),
@@ -90,7 +91,7 @@ PRESETS: dict[str, Preset] = {
         finetune=Stage(4, 32, 1e-3, 0.05, 0.05, CROP_ONLY, validations=2, layer_decay=0.75),
         candidates=32),
     "quick": Preset(
-        subjects=6000, ecg_noise=0.5, rate_hz=100, window=250, patch=25, dim=64, depth=3, heads=2,
+        subjects=6000, ecg_noise=0.5, enrich=0.0, rate_hz=100, window=250, patch=25, dim=64, depth=3, heads=2,
         decoder_dim=64, decoder_depth=1, decoder_heads=4, cmr_arch="resnet10_narrow",
         image_size=48, hidden=256, embedding=64,
         mdm=Stage(14, 64, 3e-3, 0.15, 0.1, CROP_ONLY, (0.9, 0.95)),
@@ -99,7 +100,7 @@ PRESETS: dict[str, Preset] = {
         finetune=Stage(6, 64, 1e-3, 0.05, 0.05, CROP_ONLY, layer_decay=0.75),
         ecg_lr_scale=0.4, cmr_view=_WEAK_CMR),
     "paper": Preset(
-        subjects=40044, ecg_noise=1.0, rate_hz=500, window=2500, patch=100, dim=384, depth=3,
+        subjects=40044, ecg_noise=1.0, enrich=0.0, rate_hz=500, window=2500, patch=100, dim=384, depth=3,
         heads=6, decoder_dim=256, decoder_depth=2, decoder_heads=8, cmr_arch="resnet50",
         image_size=210, hidden=512, embedding=128,
         mdm=Stage(400, 128, 3.2e-4, 0.15, 0.1, MDM_ECG, (0.9, 0.95), validations=400),

@@ -41,8 +41,10 @@ def world_line(generator: dict | None) -> str:
     noise, coupling = generator.get("ecg_noise", 1.0), generator.get("coupling", 1.0)
     kind = "realistic" if noise == 1 and coupling == 1 else (
         "clearer than realistic" if noise < 1 <= coupling else "altered")
+    chosen = generator.get("enrich", 0.0)
+    rare = f"; subjects chosen so that each diagnosis reaches {chosen:.0%}" if chosen else ""
     return (f"World: synthetic, {kind} (ecg_noise {noise:g}, where 1 is realistic; coupling "
-            f"{coupling:g}).")
+            f"{coupling:g}{rare}).")
 
 
 def markdown(report: dict) -> str:

@@ -46,7 +46,8 @@ def test_write_cohort_is_valid_and_equals_simulate(written):
     for name, column in want.latents.items():
         assert_equal(name, got.latents[name], column)
     assert got.manifest["generator"] == {"name": "data_synth", "version": data_synth.VERSION,
-                                         "seed": 4, "coupling": 1.0, "ecg_noise": 1.0}
+                                         "seed": 4, "coupling": 1.0, "ecg_noise": 1.0,
+                                         "enrich": 0.0}
 
 
 def test_write_cohort_does_not_depend_on_workers_or_chunks(written, tmp_path, monkeypatch):
@@ -116,9 +117,9 @@ def test_main_options(tmp_path, monkeypatch):
     command.main(["--subjects", "2", "--out", "x", "--workers", "3", "--coupling", "0.25",
                   "--ecg-noise", "2", "--ecg-dtype", "float16", "--cmr-dtype", "uint8",
                   "--no-segmentation", "--first-subject", "7", "--seed", "8"])
-    assert seen.pop("words") == ("x", range(7, 9), 8)
+    assert seen.pop("words") == ("x", [7, 8], 8)
     assert isinstance(seen.pop("progress"), command.Progress)
-    assert seen == {"workers": 3, "coupling": .25, "ecg_noise": 2.0, "ecg_dtype": "float16",
+    assert seen == {"enrich": 0.0, "workers": 3, "coupling": .25, "ecg_noise": 2.0, "ecg_dtype": "float16",
                     "cmr_dtype": "uint8", "segmentation": False}
 
 
