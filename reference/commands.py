@@ -153,7 +153,8 @@ def _shape(preset_name: str) -> tuple:
 
 def _prepared(run_directory: Path, source: Path | None = None) -> Path:
     """Directory of prepared arrays: that of the main job or earlier run if there is one."""
-    owners = (run_directory, run_directory.parent, source or run_directory)
+    source = source or run_directory
+    owners = (run_directory, run_directory.parent, source, source.parent)
     places = [owner / "prepared" for owner in owners]
     return next((p for p in places if (p / "prepared.json").is_file()), places[0])
 

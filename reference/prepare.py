@@ -67,6 +67,7 @@ def prepare(cohort: cohorts.Cohort, rate_hz: int, directory: str | os.PathLike, 
 
 
 def _run(tasks: list[tuple], workers: int):
+    workers = min(workers, len(tasks))
     if workers == 1:
         yield from map(_prepare_rows, tasks)
         return

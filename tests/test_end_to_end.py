@@ -84,10 +84,11 @@ def test_loss_falls(job, arm):
     assert np.mean(losses[-tenth:]) < 0.97 * np.mean(losses[:tenth])
 
 
-def test_contrastive_loss_starts_at_chance_and_stays_finite(job):
-    losses = torch.load(job / "mdm+mmcl" / "last.pt", weights_only=True)["losses"]
-    assert abs(losses[0] - math.log(PRESETS["smoke"].mmcl.batch)) < 0.5
-    assert np.isfinite(losses).all()
+@pytest.mark.parametrize("arm", ["mmcl", "mdm+mmcl"])
+def test_contrastive_loss_falls_to_chance_or_below(job, arm):
+    losses = torch.load(job / arm / "last.pt", weights_only=True)["losses"]
+    chance = math.log(PRESETS["smoke"].mmcl.batch)  # of embeddings that say nothing
+    assert losses[0] > chance + 0.02 > np.mean(losses[-10:]) > 0.5 * chance
 
 
 def test_reconstruction_beats_an_untrained_model(job, report):
@@ -167,7 +168,8 @@ def test_real_record_is_reconstructed(job, tmp_path):
     lines = done.stdout.splitlines()
     values = [float(v) for v in lines[0].replace("NCC", "").split()[1::2]]
     assert len(values) == 12 and all(-1 <= v <= 1 for v in values)
-    assert f"mean NCC {np.mean(values):.2f}" in lines[1][:14]
+    assert lines[1].startswith("mean NCC ")
+    assert float(lines[1].split()[2].rstrip(",")) == pytest.approx(np.mean(values), abs=1.1e-3)
 
 
 def _picture(folder: Path) -> list:

@@ -90,10 +90,12 @@ def test_half_made_arrays_are_made_again(cohort, prepared):
     assert np.load(prepared / "ecg.npy").shape == (6, 12, 1000)
 
 
-def test_workers_do_not_change_the_bytes(cohort, prepared, tmp_path):
-    prepare(cohort, 100, tmp_path, workers=2)
+def test_workers_do_not_change_the_bytes(cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr("reference.prepare.CHUNK", 2)
+    prepare(cohort, 100, tmp_path / "one", workers=1)
+    prepare(cohort, 100, tmp_path / "two", workers=2)
     for name in ("ecg.npy", "box.npy"):
-        assert (tmp_path / name).read_bytes() == (prepared / name).read_bytes()
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_progress_counts_subjects(cohort, tmp_path):
