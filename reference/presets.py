@@ -91,7 +91,7 @@ PRESETS: dict[str, Preset] = {
         finetune=Stage(4, 32, 1e-3, 0.05, 0.05, CROP_ONLY, validations=2, layer_decay=0.75),
         candidates=32),
     "quick": Preset(
-        subjects=6000, ecg_noise=0.5, enrich=0.0, rate_hz=100, window=250, patch=25, dim=64, depth=3, heads=2,
+        subjects=6000, ecg_noise=1.0, enrich=0.0, rate_hz=100, window=250, patch=25, dim=64, depth=3, heads=2,
         decoder_dim=64, decoder_depth=1, decoder_heads=4, cmr_arch="resnet10_narrow",
         image_size=48, hidden=256, embedding=64,
         mdm=Stage(14, 64, 3e-3, 0.15, 0.1, CROP_ONLY, (0.9, 0.95)),
