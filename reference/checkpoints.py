@@ -14,6 +14,7 @@ import argparse
 import os
 import pickle
 import re
+import struct
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,9 @@ from reference.masked_modelling import MDM_SIZES, MaskedAutoencoder
 
 LEADS = 12
 _CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
+# What torch.load raises on a file that is damaged or holds more than tensors.
+_UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, KeyError,
+               AttributeError, IndexError, AssertionError, OSError, OverflowError, struct.error)
 
 
 def save(path: str | os.PathLike, content: Mapping) -> None:
@@ -64,8 +68,7 @@ def load(path: str | os.PathLike) -> dict:
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         content = _load_tensors(path)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, KeyError,
-            AttributeError, IndexError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"{path} was refused: only tensors and plain containers are loaded, "
                          f"never code ({_reason(error, reason)})") from None
@@ -146,16 +149,29 @@ def _state(source: Mapping) -> dict[str, torch.Tensor]:
     return state
 
 
+def _sizes(state: dict, name: str, *axes: str) -> tuple[int, ...]:
+    """Shape of a tensor from which sizes are read; refused where it is missing or has other axes."""
+    got = list(state[name].shape) if name in state else []
+    if len(got) != len(axes) or 0 in got:
+        raise ValueError(f"{name} must be [{', '.join(axes)}], got {got or 'nothing'}")
+    return tuple(got)
+
+
+def _depth(state: dict, blocks: str) -> int:
+    """Number of blocks, from the highest number in the names."""
+    numbers = [int(n.split(".")[1]) for n in state if re.match(rf"{blocks}\.\d+\.", n)]
+    if not numbers:
+        raise ValueError(f"{blocks}.0 is missing: there are no {blocks} in the file")
+    return 1 + max(numbers)
+
+
 def _geometry(state: dict) -> tuple[tuple[int, int, int], tuple[int, int], int, int]:
     """(channels, leads, samples), patch, width, depth from the tensors of a signal model."""
-    D, C, pv, pt = state["patch_embed.proj.weight"].shape
-    if "pos_embed" not in state:
-        raise ValueError("pos_embed is missing: the window length cannot be read")
-    L, rows = state["pos_embed"].shape[1] - 1, LEADS // pv
-    if LEADS % pv or L % rows:
+    D, C, pv, pt = _sizes(state, "patch_embed.proj.weight", "width", "channels", "leads", "samples")
+    L, rows = _sizes(state, "pos_embed", "1", "1 + tokens", "width")[1] - 1, LEADS // pv
+    if LEADS % pv or L < 1 or L % rows:
         raise ValueError(f"{L} tokens of {pv} leads do not make {LEADS} leads")
-    depth = 1 + max((int(n.split(".")[1]) for n in state if n.startswith("blocks.")), default=-1)
-    return (C, LEADS, L // rows * pt), (pv, pt), D, depth
+    return (C, LEADS, L // rows * pt), (pv, pt), D, _depth(state, "blocks")
 
 
 def _heads(heads: int | None, size: tuple[int, ...], named: dict[tuple, int], name: str) -> int:
@@ -171,7 +187,7 @@ def _ecg_encoder(state: dict, pooling: str, heads: int | None) -> ECGEncoder:
     if pooling != "attention" and any(name.startswith("attention_pool.") for name in state):
         raise ValueError(f"the file holds an attention pooling, pass pooling='attention' (got "
                          f"{pooling!r})")
-    outputs = state["head.weight"].shape[0] if "head.weight" in state else 0
+    outputs = _sizes(state, "head.weight", "outputs", "width")[0] if "head.weight" in state else 0
     model = ECGEncoder(input_size, patch, D, depth, heads, pooling, outputs=outputs)
     unused = "fc_norm." if pooling == "cls" else "norm."
     state = {name: value for name, value in state.items() if not name.startswith(unused)}
@@ -181,8 +197,8 @@ def _ecg_encoder(state: dict, pooling: str, heads: int | None) -> ECGEncoder:
 
 def _autoencoder(state: dict, heads: int | None, decoder_heads: int | None) -> MaskedAutoencoder:
     input_size, patch, D, depth = _geometry(state)
-    decoder_dim = state["decoder_embed.weight"].shape[0]
-    decoder_depth = 1 + max(int(n.split(".")[1]) for n in state if n.startswith("decoder_blocks."))
+    decoder_dim, _ = _sizes(state, "decoder_embed.weight", "decoder width", "width")
+    decoder_depth = _depth(state, "decoder_blocks")
     heads = _heads(heads, (D, depth), {s[:2]: s[2] for s in MDM_SIZES.values()}, "heads")
     decoder_heads = _heads(decoder_heads, (decoder_dim, decoder_depth),
                            {s[3:5]: s[5] for s in MDM_SIZES.values()}, "decoder_heads")

@@ -56,7 +56,8 @@ def run(options: argparse.Namespace) -> int:
         raise
     histories, models = result.pop("histories"), result.pop("models")
     report.update(result)
-    report["curves"] = {arm: {"scores": h.scores} for arm, h in histories.items()}
+    report["curves"] = {arm: {"scores": h.scores, "monitors": h.monitors}
+                        for arm, h in histories.items()}
     _draw(out, work, histories, models, report)
     write_report(out, report)
     progress.close()
@@ -81,8 +82,8 @@ def _generated(options: argparse.Namespace, preset: Preset, directory: Path) -> 
         shutil.rmtree(directory)
     command = [sys.executable, "-m", "data_synth", "--subjects", str(subjects), "--out",
                str(directory), "--seed", str(options.seed), "--ecg-noise", str(noise),
-               "--enrich", str(preset.enrich), "--workers", str(options.workers), "--ecg-dtype", "float16", "--cmr-dtype", "uint8",
-               "--no-segmentation"]
+               "--enrich", str(preset.enrich), "--workers", str(options.workers),
+               "--ecg-dtype", "float16", "--cmr-dtype", "uint8", "--no-segmentation"]
     root = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
     status = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": path}).returncode

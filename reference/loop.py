@@ -88,15 +88,15 @@ def _layer(name: str, last: int) -> int:
 
 
 def matrices_only(model: nn.Module, weight_decay: float) -> list[dict]:
-    """AdamW groups that decay matrices and nothing else (biases, norms, tokens).
+    """AdamW groups that decay matrices and spare vectors (biases and norms).
 
     Args:
-        model: any module.
-        weight_decay: for tensors of two or more dimensions other than tokens and positions.
+        model: any module; parameters that need no gradient are left out.
+        weight_decay: for tensors of two or more dimensions.
     Returns:
         Two groups with "params", "lr_scale" 1 and "weight_decay".
     Source: authors' code (timm's grouping: one-dimensional parameters and biases are spared).
-    Differs: class and mask token have three dimensions and are decayed there; likewise here.
+    Class and mask token have three dimensions and are decayed, there as here.
     """
     train = [p for p in model.parameters() if p.requires_grad]
     return [{"params": [p for p in train if p.ndim > 1], "lr_scale": 1.0,
@@ -106,10 +106,11 @@ def matrices_only(model: nn.Module, weight_decay: float) -> list[dict]:
 
 @dataclass
 class History:
-    """What a stage did: loss per step, (step, score) per validation, best state and score."""
+    """What a stage did: loss per step; score and monitors per validation; best state and score."""
 
     losses: list[float] = field(default_factory=list)
     scores: list[tuple[int, float]] = field(default_factory=list)
+    monitors: list[dict[str, float]] = field(default_factory=list)
     best: float = math.nan
     best_state: dict | None = None
     interrupted: bool = False
@@ -122,8 +123,8 @@ Progress = Callable[[str, int, int, float], None]  # stage, step, steps, loss
 def fit(name: str, model: nn.Module, optimiser: torch.optim.Optimizer, stage: Stage,
         rows: np.ndarray, loss_of: Callable[[np.ndarray], torch.Tensor],
         validate: Callable[[], float], *, seed: int, higher_is_better: bool,
-        progress: Progress | None = None, checkpoint: Callable[[History], None] | None = None
-        ) -> History:
+        monitor: Callable[[], dict[str, float]] | None = None, progress: Progress | None = None,
+        checkpoint: Callable[[History], None] | None = None) -> History:
     """Train one stage: shuffled epochs without the last short batch, scheduled learning rate.
 
     The state with the best validation score is kept in the history. An interrupt, or the stage's
@@ -139,6 +140,7 @@ def fit(name: str, model: nn.Module, optimiser: torch.optim.Optimizer, stage: St
         validate: -> score of the model as it is.
         seed: of the shuffling.
         higher_is_better: direction of the score.
+        monitor: called after every validation; what it returns is kept in the history.
         progress: called after every step.
         checkpoint: called after every validation.
     Returns:
@@ -171,6 +173,8 @@ def fit(name: str, model: nn.Module, optimiser: torch.optim.Optimizer, stage: St
                 progress(name, step + 1, steps, history.losses[-1])
             if step + 1 in validate_at:
                 _validate(model, history, step + 1, validate, higher_is_better)
+                if monitor:
+                    history.monitors.append(monitor())
                 if checkpoint:
                     checkpoint(history)
                 if stage.patience and _stale(history) >= stage.patience:

@@ -82,27 +82,27 @@ _WEAK_ECG = ECGView(surrogate=0.1, jitter=0.075, rescale=0.0)
 
 PRESETS: dict[str, Preset] = {
     "smoke": Preset(
-        subjects=300, ecg_noise=0.5, enrich=0.2, rate_hz=100, window=250, patch=25, dim=32, depth=1, heads=2,
-        decoder_dim=32, decoder_depth=1, decoder_heads=2, cmr_arch="resnet10_narrow",
-        image_size=32, hidden=32, embedding=16,
+        subjects=300, ecg_noise=0.5, enrich=0.2, rate_hz=100, window=250, patch=25,
+        dim=32, depth=1, heads=2, decoder_dim=32, decoder_depth=1, decoder_heads=2,
+        cmr_arch="resnet10_narrow", image_size=32, hidden=32, embedding=16,
         mdm=Stage(15, 32, 3e-3, 0.15, 0.1, CROP_ONLY, (0.9, 0.95), validations=2),
         mmcl=Stage(10, 32, 2e-3, 1e-4, 0.1, _WEAK_ECG, validations=2),
         supervised=Stage(8, 32, 1e-3, 0.05, 0.1, CROP_ONLY, validations=2),
         finetune=Stage(4, 32, 1e-3, 0.05, 0.05, CROP_ONLY, validations=2, layer_decay=0.75),
         candidates=32),
     "quick": Preset(
-        subjects=6000, ecg_noise=1.0, enrich=0.0, rate_hz=100, window=250, patch=25, dim=64, depth=3, heads=2,
-        decoder_dim=64, decoder_depth=1, decoder_heads=4, cmr_arch="resnet10_narrow",
-        image_size=48, hidden=256, embedding=64,
+        subjects=6000, ecg_noise=1.0, enrich=0.0, rate_hz=100, window=250, patch=25,
+        dim=64, depth=3, heads=2, decoder_dim=64, decoder_depth=1, decoder_heads=4,
+        cmr_arch="resnet10_narrow", image_size=48, hidden=256, embedding=64,
         mdm=Stage(14, 64, 3e-3, 0.15, 0.1, CROP_ONLY, (0.9, 0.95)),
         mmcl=Stage(18, 64, 2e-3, 1e-4, 0.1, _WEAK_ECG),
         supervised=Stage(18, 64, 1e-3, 0.05, 0.1, CROP_ONLY),
         finetune=Stage(6, 64, 1e-3, 0.05, 0.05, CROP_ONLY, layer_decay=0.75),
         ecg_lr_scale=0.4, cmr_view=_WEAK_CMR),
     "paper": Preset(
-        subjects=40044, ecg_noise=1.0, enrich=0.0, rate_hz=500, window=2500, patch=100, dim=384, depth=3,
-        heads=6, decoder_dim=256, decoder_depth=2, decoder_heads=8, cmr_arch="resnet50",
-        image_size=210, hidden=512, embedding=128,
+        subjects=40044, ecg_noise=1.0, enrich=0.0, rate_hz=500, window=2500, patch=100,
+        dim=384, depth=3, heads=6, decoder_dim=256, decoder_depth=2, decoder_heads=8,
+        cmr_arch="resnet50", image_size=210, hidden=512, embedding=128,
         mdm=Stage(400, 128, 3.2e-4, 0.15, 0.1, MDM_ECG, (0.9, 0.95), validations=400),
         mmcl=Stage(300, 256, 1e-4, 1e-4, 0.1, CONTRASTIVE_ECG, per_epoch=True, validations=300),
         # Of the paper's sweep {1e-6 .. 3e-5} x batch / 4, the largest; 5 % warm-up.

@@ -1,6 +1,7 @@
-"""One line of progress on stderr: stage, step, loss, rate, time left; at most one a second.
+"""One line of progress on stderr: stage, step, loss, rate, time left.
 
-On a terminal the line is rewritten in place; elsewhere plain lines come every ten seconds.
+On a terminal the line is rewritten in place, at most once a second; elsewhere plain lines come
+every ten seconds. The last step of a stage is always shown.
 """
 
 from __future__ import annotations

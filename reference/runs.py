@@ -1,7 +1,8 @@
 """One stage as files: build it, train it, save it, load it again.
 
     RUN/last.pt, RUN/best.pt   {"model": state dict, "stage", "preset", "seed", "losses", "scores",
-                               "best", "interrupted"}, final weights and best validation score
+                               "monitors", "best", "interrupted"}: final weights and those with
+                               the best validation score
 
 Glossary: N subjects; a run is a directory that holds one trained stage.
 """
@@ -56,8 +57,8 @@ def choose_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()  # "meta" makes tensors but holds no numbers
+    except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device {name!r} cannot be used here: {reason}") from None
     return device
@@ -179,7 +180,7 @@ def save_run(out: Path, work: Work, stage: str, model: nn.Module, history: Histo
     state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
     content = {"model": state, "stage": stage, "preset": dataclasses.asdict(work.preset),
                "preset_name": work.preset_name, "seed": work.seed, "losses": history.losses,
-               "scores": history.scores, "best": history.best,
+               "scores": history.scores, "monitors": history.monitors, "best": history.best,
                "interrupted": history.interrupted}
     checkpoints.save(out / "last.pt", content)
     if history.best_state is not None:

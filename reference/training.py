@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from reference.augmentation import cmr_view, ecg_view, image_noise, resize
-from reference.contrastive_loss import clip_loss
+from reference.contrastive_loss import clip_loss, in_batch_accuracy
 from reference.encoders import CMREncoder, ECGEncoder, ProjectionHead
+from reference.evaluation import collapse
 from reference.loop import (  # noqa: F401  (schedule and groups are part of this interface)
     History, Progress, chunks, fit, layer_decay, matrices_only, warmup_cosine)
 from reference.masked_modelling import MaskedAutoencoder
@@ -189,16 +190,46 @@ def train_mmcl(model: MMCL, data: Data, split: dict[str, np.ndarray], preset: Pr
         return clip_loss(model.embed_cmr(image), model.embed_ecg(x), preset.temperature,
                          preset.clip_weight)
 
+    embedded: dict[str, torch.Tensor] = {}  # of the last validation, for the monitors
+
     def validate() -> float:
-        z_ecg, z_cmr = embed_pairs(model, data, split["val"], preset, device, pairing)
-        size = min(stage.batch, len(z_ecg))
-        parts = range(0, len(z_ecg) - size + 1, size)
-        return float(np.mean([float(clip_loss(z_cmr[i:i + size], z_ecg[i:i + size],
-                                              preset.temperature, preset.clip_weight))
-                              for i in parts]))
+        pairs = embed_pairs(model, data, split["val"], preset, device, pairing)
+        embedded.update(zip(("ecg", "cmr"), pairs))
+        return float(np.mean([float(clip_loss(z_cmr, z_ecg, preset.temperature,
+                                              preset.clip_weight))
+                              for z_ecg, z_cmr in _whole_batches(embedded, stage.batch)]))
+
+    def monitor() -> dict[str, float]:
+        return retrieval_monitors(embedded, stage.batch)
 
     return fit(name, model, optimiser, stage, split["train"], loss_of, validate, seed=seed,
-               higher_is_better=False, progress=progress, checkpoint=checkpoint)
+               higher_is_better=False, monitor=monitor, progress=progress, checkpoint=checkpoint)
+
+
+def _whole_batches(embedded: dict[str, torch.Tensor], size: int):
+    """Pairs (z_ecg, z_cmr) of at most `size` rows, the last short one left out."""
+    z_ecg, z_cmr = embedded["ecg"], embedded["cmr"]
+    size = min(size, len(z_ecg))
+    for i in range(0, len(z_ecg) - size + 1, size):
+        yield z_ecg[i:i + size], z_cmr[i:i + size]
+
+
+def retrieval_monitors(embedded: dict[str, torch.Tensor], batch: int) -> dict[str, float]:
+    """In-batch retrieval and collapse of embeddings.
+
+    Args:
+        embedded: "ecg" and "cmr", each [n, E], row i of both from one subject.
+        batch: candidates of the retrieval.
+    Returns:
+        top1, top5 (CMR -> ECG, mean over whole batches), and mean_cosine of each modality
+        (1 = collapsed).
+    Source: authors' code (logged in stage 2).
+    """
+    found = {f"top{k}": float(np.mean([float(in_batch_accuracy(z_cmr, z_ecg, k))
+                                       for z_ecg, z_cmr in _whole_batches(embedded, batch)]))
+             for k in (1, 5)}
+    cosines = {f"mean_cosine_{name}": collapse(z)["mean_cosine"] for name, z in embedded.items()}
+    return {**found, **cosines}
 
 
 def embed_pairs(model: MMCL, data: Data, rows: np.ndarray, preset: Preset, device: torch.device,

@@ -172,6 +172,8 @@ class Block(nn.Module):
 def initialise_transformer(module: nn.Module) -> None:
     """Xavier-uniform matrices (also the patch map), zero biases, N(0, 0.02) tokens.
 
+    The bias of the patch map keeps torch's initialisation of a convolution.
+
     Source: authors' code (initialisation of the masked autoencoder and of the encoder).
     """
     for part in module.modules():

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def work() -> Work:
-    """Eighty subjects: ECG noise whose first lead's offset is a phenotype and decides the labels."""
+    """Eighty subjects of noise whose mean is every phenotype and decides the labels."""
     rng = np.random.default_rng(0)
     N = 80
     signal = rng.standard_normal(N)
