@@ -150,7 +150,7 @@ def _state(source: Mapping) -> dict[str, torch.Tensor]:
 
 
 def _sizes(state: dict, name: str, *axes: str) -> tuple[int, ...]:
-    """Shape of a tensor from which sizes are read; refused where it is missing or has other axes."""
+    """Shape of a tensor from which sizes are read; refused where missing or of other axes."""
     got = list(state[name].shape) if name in state else []
     if len(got) != len(axes) or 0 in got:
         raise ValueError(f"{name} must be [{', '.join(axes)}], got {got or 'nothing'}")

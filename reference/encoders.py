@@ -26,7 +26,7 @@ from reference.transformer import (  # noqa: F401  (the position tables are part
 POOLINGS = ("average", "attention", "cls")
 
 # name: (width D, blocks, heads)
-ECG_SIZES = {"tiny": (384, 3, 6), "small": (512, 4, 8), "medium": (640, 6, 8)}
+ECG_SIZES = {"tiny": (384, 3, 6)}
 
 
 class CMRSize(NamedTuple):
@@ -98,6 +98,12 @@ class ECGEncoder(nn.Module):
         """Width D."""
         return self.cls_token.shape[-1]
 
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Patches and class token with their positions: [B, 1, leads, T] -> [B, 1 + L, D]."""
+        z = self.patch_embed(x) + self.pos_embed[:, 1:]  # [B, L, D]
+        cls = (self.cls_token + self.pos_embed[:, :1]).expand(z.shape[0], -1, -1)  # [B, 1, D]
+        return torch.cat([cls, z], dim=1)  # [B, 1 + L, D]
+
     def all_tokens(self, x: torch.Tensor) -> torch.Tensor:
         """Class and patch tokens after the last block, before any norm.
 
@@ -106,9 +112,7 @@ class ECGEncoder(nn.Module):
         Returns:
             [B, 1 + L, D].
         """
-        z = self.patch_embed(x) + self.pos_embed[:, 1:]  # [B, L, D]
-        cls = (self.cls_token + self.pos_embed[:, :1]).expand(z.shape[0], -1, -1)  # [B, 1, D]
-        z = torch.cat([cls, z], dim=1)  # [B, 1 + L, D]
+        z = self.embed(x)
         for block in self.blocks:
             z = block(z)
         return z
@@ -133,9 +137,7 @@ class ECGEncoder(nn.Module):
 
     def attention(self, x: torch.Tensor) -> torch.Tensor:
         """Attention probabilities of the last block: [B, 1, leads, T] -> [B, H, 1 + L, 1 + L]."""
-        z = self.patch_embed(x) + self.pos_embed[:, 1:]
-        cls = (self.cls_token + self.pos_embed[:, :1]).expand(z.shape[0], -1, -1)
-        z = torch.cat([cls, z], dim=1)
+        z = self.embed(x)
         for block in self.blocks[:-1]:
             z = block(z)
         return self.blocks[-1].attn.weights(self.blocks[-1].norm1(z))

@@ -212,7 +212,7 @@ def load_run(directory: str | os.PathLike, prefer: tuple[str, ...] = ()) -> tupl
         preset, stage = preset_from_dict(content["preset"]), content["stage"]
         model = build_stage(preset, stage)
         model.load_state_dict(content["model"])
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path} is not a checkpoint of this project: "
                          f"{str(error).splitlines()[0]}") from None
     return model.eval(), stage, preset
