@@ -1,0 +1,75 @@
+"""One training step of stage 1 at the paper's shapes: x [B, 1, 12, 2500], noise [B, 300] -> loss.
+
+Forward, loss, backward and AdamW, on views that are already cut.
+
+    flops  B (3 forward - patch embedding), the latter because the input needs no gradient
+    bytes  a model, not a minimum: 117 reads or writes of a token's width a layer, forward and
+           backward together, with all pointwise work fused; 28 bytes a parameter for the optimiser
+
+Checked over two steps, so that the update counts too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.counts import ADAM_BYTES, PATCHES, masked_autoencoder, patch_embedding
+from benchmarks.measure import Draw, wide
+from benchmarks.roofline import Work
+from reference.loop import matrices_only
+from reference.masked_modelling import MDM_SIZES, MaskedAutoencoder
+from reference.masking import kept_tokens
+
+SIZE, RATIO, LEARNING_RATE, VECTORS = MDM_SIZES["tiny"], 0.8, 3.2e-4, 117
+PARAMETERS = 7_050_000  # 5.36 M encoder, 1.70 M decoder
+SHAPES = {"B2": 2, "B64": 64, "B128": 128, "B256": 256, "B512": 512}
+CPU_SHAPES = ("B2",)
+AXES = ("step",)
+IMPLEMENTATIONS = ("float32", "bfloat16")
+CPU_IMPLEMENTATIONS = ("float32",)
+
+
+def work(B: int, precision: str = "float32") -> Work:
+    """Counted work of one step on B records."""
+    K = kept_tokens(PATCHES, RATIO)
+    dim, depth, _, decoder_dim, decoder_depth, _ = SIZE
+    width = (K + 1) * dim * depth + (PATCHES + 1) * decoder_dim * decoder_depth
+    itemsize = 2 if precision == "bfloat16" else 4
+    return Work(B * (3 * masked_autoencoder(SIZE, K) - patch_embedding(dim)),
+                B * VECTORS * width * itemsize + ADAM_BYTES * PARAMETERS, precision=precision)
+
+
+def step(model: MaskedAutoencoder, device: torch.device, half: bool) -> Callable:
+    """A callable (x, noise) -> loss that trains the model by one step a call."""
+    cuda = device.type == "cuda"
+    optimiser = torch.optim.AdamW(matrices_only(model, 0.15), lr=LEARNING_RATE, betas=(0.9, 0.95),
+                                  fused=cuda, capturable=cuda)
+
+    def train(x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False):
+            loss = model(x, noise, RATIO)[0]
+        loss.backward()
+        optimiser.step()
+        return loss.detach()
+
+    return train
+
+
+def inputs(B: int, draw: Draw) -> tuple[torch.Tensor, ...]:
+    """Views [B, 1, 12, 2500], mask noise [B, 300]."""
+    return draw.normal(B, 1, 12, 2500), draw.uniform(B, PATCHES)
+
+
+def test_mdm_step(measure, device, shape, implementation, axis):
+    half = implementation == "bfloat16"
+    torch.manual_seed(0)
+    dim, depth, heads, decoder_dim, decoder_depth, decoder_heads = SIZE
+    model = MaskedAutoencoder(dim=dim, depth=depth, heads=heads, decoder_dim=decoder_dim,
+                              decoder_depth=decoder_depth, decoder_heads=decoder_heads).to(device)
+    exact = step(wide(model), device, half=False)
+    B = SHAPES[shape]
+    measure(step(model, device, half), lambda draw: inputs(B, draw), work(B, implementation),
+            exact, 2e-2 if half else 1e-4)

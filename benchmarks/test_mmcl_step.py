@@ -1,0 +1,92 @@
+"""One training step of stage 2: x [B, 1, 12, 2500], image [B, 3, size, size] -> loss.
+
+Both encoders, projection heads, CLIP loss, backward and Adam, on views that are already made.
+
+    flops  3 (B encoders and heads + 2 B^2 E) without the gradients of signal and image
+    bytes  a model, not a minimum: the image network's convolutions forward and backward (norms and
+           activations free), 117 reads or writes of a token's width a layer of the ECG encoder, and
+           28 bytes a parameter for the optimiser
+
+Checked over two steps, so that the update counts too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from benchmarks import counts
+from benchmarks.measure import Draw, wide
+from benchmarks.roofline import Work, convolution_precision
+from reference.contrastive_loss import clip_loss
+from reference.encoders import ECG_SIZES, CMREncoder, ECGEncoder
+from reference.training import MMCL
+
+DIM, DEPTH, HEADS = ECG_SIZES["tiny"]
+HIDDEN, EMBEDDING, VECTORS = 512, 128, 117
+FEATURES = {"resnet50": 2048, "resnet18": 512}
+PARAMETERS = {"resnet50": 30_300_000, "resnet18": 17_200_000}  # both encoders and heads
+# arch, pixels, B
+SHAPES = {"resnet18-78px-B2": ("resnet18", 78, 2), "resnet18-B256": ("resnet18", 210, 256),
+          "resnet50-B64": ("resnet50", 210, 64), "resnet50-B128": ("resnet50", 210, 128),
+          "resnet50-B256": ("resnet50", 210, 256)}
+CPU_SHAPES = ("resnet18-78px-B2",)
+AXES = ("step",)
+IMPLEMENTATIONS = ("float32", "bfloat16")
+CPU_IMPLEMENTATIONS = ("float32",)
+
+
+def work(arch: str, size: int, B: int, precision: str = "float32") -> Work:
+    """Counted work of one step on B pairs."""
+    heads = 2 * HIDDEN * (DIM + FEATURES[arch] + 2 * EMBEDDING)
+    encoders = counts.encoder(DIM, DEPTH) + counts.resnet(arch, size)
+    forward = B * (encoders + heads) + 2 * B**2 * EMBEDDING
+    spared = B * (counts.patch_embedding(DIM) + next(counts.convolutions(arch, size)).flops)
+    itemsize = 2 if precision == "bfloat16" else 4
+    traffic = (sum(counts.resnet_bytes(arch, size, B, axis, itemsize)
+                   for axis in ("forward", "backward"))
+               + B * VECTORS * (counts.PATCHES + 1) * DIM * DEPTH * itemsize
+               + counts.ADAM_BYTES * PARAMETERS[arch])
+    return Work(3 * forward - spared, traffic, precision=precision)
+
+
+def build(arch: str) -> MMCL:
+    """Both encoders at the paper's width."""
+    return MMCL(ECGEncoder(dim=DIM, depth=DEPTH, heads=HEADS), CMREncoder(arch), HIDDEN, EMBEDDING)
+
+
+def step(model: MMCL, device: torch.device, half: bool) -> Callable:
+    """A callable (x, image) -> loss that trains the model by one step a call."""
+    cuda = device.type == "cuda"
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-4, weight_decay=1e-4, fused=cuda,
+                                 capturable=cuda)
+
+    def train(x: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False):
+            z_cmr, z_ecg = model.embed_cmr(image), model.embed_ecg(x)
+        loss = clip_loss(z_cmr, z_ecg)
+        loss.backward()
+        optimiser.step()
+        return loss.detach()
+
+    return train
+
+
+def inputs(size: int, B: int, draw: Draw) -> tuple[torch.Tensor, ...]:
+    """Signals [B, 1, 12, 2500], images [B, 3, size, size] in [0, 1]."""
+    image = draw.uniform(B, 3, size, size)
+    return draw.normal(B, 1, 12, 2500), image.to(memory_format=torch.channels_last)
+
+
+def test_mmcl_step(measure, device, shape, implementation, axis):
+    arch, size, B = SHAPES[shape]
+    half = implementation == "bfloat16"
+    torch.manual_seed(0)
+    model = build(arch).to(device).to(memory_format=torch.channels_last)
+    exact = step(wide(model), device, half=False)
+    precision = "bfloat16" if half else convolution_precision(device)
+    tolerance = {"float32": 1e-3, "tf32": 3e-2, "bfloat16": 1e-1}[precision]
+    measure(step(model, device, half), lambda draw: inputs(size, B, draw),
+            work(arch, size, B, precision), exact, tolerance)
