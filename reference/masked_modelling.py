@@ -88,8 +88,9 @@ def normalised_cross_correlation(x: torch.Tensor, y: torch.Tensor,
                          f"{list(y.shape)}")
     x0 = x - x.mean(dim=-1, keepdim=True)
     y0 = y - y.mean(dim=-1, keepdim=True)
-    scale = (x.var(dim=-1) + eps).sqrt() * (y.var(dim=-1) + eps).sqrt()
-    return (x0 * y0).sum(dim=-1) / (x.shape[-1] - 1) / scale
+    n = x.shape[-1] - 1
+    scale = ((x0 * x0).sum(dim=-1) / n + eps).sqrt() * ((y0 * y0).sum(dim=-1) / n + eps).sqrt()
+    return (x0 * y0).sum(dim=-1) / n / scale
 
 
 def negative_cosine(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
