@@ -1,6 +1,10 @@
-"""Write a synthetic cohort to disk, row by row, with one or more processes and bounded memory.
+"""Write a synthetic cohort to disk, chunk by chunk, with one or more processes and bounded memory.
 
-    subjects -> chunks -> workers write disjoint rows of memory-mapped arrays -> hashes, manifest
+    subjects -> chunks -> workers write disjoint rows -> rows marked as written -> hashes, manifest
+
+A run that was killed at any point is continued by the same call: rows whose subject is on disk are
+complete (`cohort_write.mark_written`), and every subject's bytes depend on nothing but
+(VERSION, seed, subject, options), so the files equal those of an undisturbed run.
 
 Glossary: row, a subject's place in the arrays; chunk, consecutive rows that one task writes;
 worker, a process.
@@ -12,17 +16,25 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from data_synth.simulation import LATENTS, VERSION, check_arguments, simulate_one
-from reference import cohort
+from data_synth.simulation import LATENTS, VERSION, Subject, check_arguments, simulate_one
+from reference import cohort, cohort_write
 
-CHUNK = 32  # subjects a task; about a third of a second
+try:
+    import fcntl
+except ModuleNotFoundError:  # not a POSIX system: two runs on one directory are not noticed
+    fcntl = None
+
+CHUNK = 32  # subjects a task; about a third of a second, at most 30 MB
+COMMIT_SECONDS = 1.0  # finished chunks are marked as written this often
 MAX_WORKERS = 256
 
 
@@ -35,6 +47,9 @@ class Task(NamedTuple):
     seed: int
     coupling: float
     ecg_noise: float
+    ecg_dtype: str
+    cmr_dtype: str
+    segmentation: bool
 
 
 def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: int = 0, *,
@@ -42,24 +57,27 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
                  ecg_dtype: str = "float32", cmr_dtype: str = "float32",
                  segmentation: bool = True, enrich: float = 0.0,
                  progress: Callable[[int, int], None] | None = None) -> dict:
-    """Simulate subjects and write them as a cohort.
+    """Simulate subjects and write them as a cohort, or continue where such a run was stopped.
 
-    The bytes do not depend on `workers`. After a failure the directory has no manifest.
+    The bytes do not depend on `workers`, nor on interruptions. After a failure the directory has
+    no manifest; the same call continues.
 
     Args:
-        directory: path that does not exist yet or is an empty directory.
+        directory: path that does not exist yet, is an empty directory, or was left unfinished by
+            an earlier call with the same arguments (`workers` may differ).
         subjects, seed, coupling, ecg_noise: as in `simulate`.
         workers: number of processes; 1 works in this one.
-        ecg_dtype: "float32" or "float16".
-        cmr_dtype: "float32", "float16" or "uint8".
+        ecg_dtype: "float32" or "float16" (error at most 2^-11 of the value: 0.5 uV at 1 mV).
+        cmr_dtype: "float32", "float16" or "uint8" (error at most 1/510).
         segmentation: whether to write the segmentations.
         enrich: noted in the manifest: the share that the subjects were chosen for (see
             `selection.enriched_subjects`); 0 = not chosen.
-        progress: called with (subjects done, subjects in all) after every chunk.
+        progress: called with (subjects done by this call, subjects it has to do).
     Returns:
         The manifest.
     Raises:
-        TypeError, ValueError: an argument of the wrong type or out of range; before any work.
+        TypeError, ValueError: an argument of the wrong type or out of range, or a directory in
+            use or unfinished with other arguments; before any work.
         OSError: the disk is full or the directory cannot be written.
     """
     numbers = check_arguments(subjects, seed, coupling, ecg_noise)
@@ -67,49 +85,132 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
         raise TypeError(f"workers={workers!r} ({type(workers).__name__}), but should be an int")
     if not 1 <= workers <= MAX_WORKERS:
         raise ValueError(f"workers={workers}, but should be in 1..{MAX_WORKERS}")
-    cohort.create(directory, len(numbers), ecg_dtype=ecg_dtype, cmr_dtype=cmr_dtype,
-                  segmentation=segmentation, latents=LATENTS)
-    tasks = [Task(os.fspath(directory), row, tuple(numbers[row:row + CHUNK]), int(seed),
-                  float(coupling), float(ecg_noise)) for row in range(0, len(numbers), CHUNK)]
-    done = 0
-    for count in _run(tasks, int(workers)):
-        done += count
-        if progress is not None:
-            progress(done, len(numbers))
-    return cohort.finish(directory, generator={
-        "name": "data_synth", "version": VERSION, "seed": int(seed),
-        "coupling": float(coupling), "ecg_noise": float(ecg_noise), "enrich": float(enrich)})
+    generator = {"name": "data_synth", "version": VERSION, "seed": int(seed),
+                 "coupling": float(coupling), "ecg_noise": float(ecg_noise),
+                 "enrich": float(enrich)}
+    with _only_writer(Path(directory)):
+        held = cohort_write.create(
+            directory, len(numbers), ecg_dtype=ecg_dtype, cmr_dtype=cmr_dtype,
+            segmentation=segmentation, latents=LATENTS, generator=generator, resume=True)
+        missing = _missing_rows(held, numbers, directory)
+        tasks = [Task(os.fspath(directory), row, tuple(numbers[row:row + CHUNK]), int(seed),
+                      float(coupling), float(ecg_noise), ecg_dtype, cmr_dtype, bool(segmentation))
+                 for row in range(0, len(numbers), CHUNK) if missing[row:row + CHUNK].any()]
+        _write_all(tasks, int(workers), progress)
+        return cohort_write.finish(directory)
 
 
-def write_rows(task: Task) -> int:
-    """Simulate and write the rows of one task; returns how many."""
-    arrays = cohort.open_for_writing(task.directory)
-    for row, subject in enumerate(task.subjects, task.first_row):
-        one = simulate_one(subject, task.seed, task.coupling, task.ecg_noise)
-        arrays["ecg"][row] = cohort.store(one.ecg, str(arrays["ecg"].dtype))
-        arrays["cmr"][row] = cohort.store(one.cmr, str(arrays["cmr"].dtype))
-        if "segmentation" in arrays:
-            arrays["segmentation"][row] = one.segmentation
-        arrays["phenotypes"][row] = one.phenotypes
-        arrays["labels"][row] = one.labels
-        arrays["latents"][row] = [one.latents[name] for name in LATENTS]
-        arrays["subjects"][row] = subject
-    return len(task.subjects)
+def write_rows(task: Task) -> Task:
+    """Simulate and write the rows of one task, which is returned; not yet marked as written."""
+    people = [simulate_one(subject, task.seed, task.coupling, task.ecg_noise)
+              for subject in task.subjects]
+    cohort_write.write_rows(task.directory, task.first_row, _stored(people, task))
+    return task
 
 
-def _run(tasks: list[Task], workers: int) -> Iterator[int]:
-    """Run the tasks in this process or in `workers` fresh ones; yields as they end."""
-    if workers == 1 or len(tasks) == 1:
+def _stored(people: list[Subject], task: Task) -> dict[str, np.ndarray]:
+    """Array name -> rows as they are on disk."""
+    arrays = {"ecg": cohort.store(np.stack([one.ecg for one in people]), task.ecg_dtype),
+              "cmr": cohort.store(np.stack([one.cmr for one in people]), task.cmr_dtype),
+              "phenotypes": np.stack([one.phenotypes for one in people]),
+              "labels": np.stack([one.labels for one in people]),
+              "latents": np.array([[one.latents[name] for name in LATENTS] for one in people],
+                                  dtype=np.float64)}
+    if task.segmentation:
+        arrays["segmentation"] = np.stack([one.segmentation for one in people])
+    return arrays
+
+
+def _missing_rows(held: np.ndarray, numbers: list[int], directory: str | os.PathLike
+                  ) -> np.ndarray:
+    """Which rows are still to be written, [N] bool; those written hold the subjects asked for."""
+    missing = held < 0
+    wrong = np.flatnonzero(~missing & (held != np.array(numbers, dtype=np.int64)))
+    if wrong.size:
+        row = wrong[0]
+        raise ValueError(f"{directory} holds an unfinished cohort with other subjects: row {row} "
+                         f"is subject {held[row]} there, but {numbers[row]} is asked for")
+    return missing
+
+
+def _write_all(tasks: list[Task], workers: int, progress: Callable[[int, int], None] | None
+               ) -> None:
+    """Run the tasks, marking the rows of finished ones as written about once a second."""
+    total, done, pending = sum(len(task.subjects) for task in tasks), 0, []
+    last = time.monotonic()
+    try:
+        for task in _run(tasks, workers):
+            pending.append(task)
+            done += len(task.subjects)
+            if time.monotonic() - last >= COMMIT_SECONDS:
+                _mark(pending)
+                pending, last = [], time.monotonic()
+            if progress is not None:
+                progress(done, total)
+    finally:  # after a failure or Ctrl-C as well
+        _mark(pending)
+
+
+def _mark(tasks: list[Task]) -> None:
+    if tasks:
+        rows = [task.first_row + k for task in tasks for k in range(len(task.subjects))]
+        subjects = [subject for task in tasks for subject in task.subjects]
+        cohort_write.mark_written(tasks[0].directory, rows, subjects)
+
+
+def _run(tasks: list[Task], workers: int) -> Iterator[Task]:
+    """Run the tasks in this process or in `workers` fresh ones; yields each as it ends."""
+    if workers == 1 or len(tasks) <= 1:
         yield from map(write_rows, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context,
+                             initializer=_leave_with_parent) as pool:
         with _quiet_children():
             futures = [pool.submit(write_rows, task) for task in tasks]
         try:
             yield from (future.result() for future in as_completed(futures))
         finally:  # after a failure or Ctrl-C only the chunks under way are finished
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_with_parent() -> None:
+    """In a worker: end at once when the parent is killed, instead of waiting for work for ever."""
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _only_writer(path: Path) -> Iterator[None]:
+    """Hold a directory against other runs; made if need be, and removed again if left empty."""
+    if path.is_file():
+        cohort.require_new(path)  # says so
+    new = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDONLY) if fcntl else None
+    try:
+        if fcntl:
+            _lock(descriptor, path)
+        yield
+    finally:
+        if fcntl:
+            os.close(descriptor)
+        if new:
+            with suppress(OSError):  # not empty
+                path.rmdir()
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    """Lock until the descriptor is closed or the process ends."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ValueError(f"{path} is being written by another run") from None
+    except OSError:  # a file system without locks
+        return
 
 
 @contextmanager

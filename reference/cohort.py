@@ -5,9 +5,11 @@
     DIR/segmentation.npy  [N, 3, 210, 210]   uint8       class 0..3, optional
     DIR/phenotypes.npy    [N, 61]            float64     units of PHENOTYPES, NaN = missing
     DIR/labels.npy        [N, 3]             float64     0 | 1, NaN = missing
-    DIR/subjects.npy      [N]                int64       >= 0, all different
+    DIR/subjects.npy      [N]                int64       >= 0, all different; -1 = not written yet
     DIR/latents.npy       [N, K]             float64     of a generator, optional
     DIR/manifest.json     written last and atomically: without it there is no cohort
+
+Writing is in `cohort_write`, checking in `cohort_check`, import in `cohort_import`.
 
     split(subject) = train | val | test   where   floor(100 h / 2^64)   is   < 70 | < 85 | else,
     h = the first eight bytes (big-endian) of SHA-256(decimal subject number)
@@ -26,7 +28,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
 
 class Phenotype(NamedTuple):
@@ -127,92 +128,6 @@ def store(array: np.ndarray, dtype: str) -> np.ndarray:
     return np.rint(array * 255.0).astype(np.uint8) if dtype == "uint8" else array.astype(dtype)
 
 
-def create(directory: str | os.PathLike, count: int, *, ecg_dtype: str = "float32",
-           cmr_dtype: str = "float32", segmentation: bool = True,
-           latents: Sequence[str] = ()) -> None:
-    """Make the empty arrays of a new cohort; `finish` turns them into a valid one.
-
-    Args:
-        directory: path that does not exist yet or is an empty directory.
-        count: N, number of subjects, >= 1.
-        ecg_dtype: "float32" or "float16".
-        cmr_dtype: "float32", "float16" or "uint8".
-        segmentation: whether the cohort carries segmentations.
-        latents: names of the latent columns; none means no latents.npy.
-    Returns:
-        Nothing. Phenotypes, labels and latents start as NaN, subjects as -1 (not written yet).
-    Raises:
-        ValueError: directory not empty, count < 1, dtype not allowed, a latent named twice.
-    """
-    path, dtypes = require_new(directory), {"ecg": ecg_dtype, "cmr": cmr_dtype}
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}")
-    if len(set(latents)) != len(latents):
-        raise ValueError(f"latent names must all differ, got {list(latents)}")
-    for name, dtype in dtypes.items():
-        if dtype not in LAYOUTS[name].dtypes:
-            raise ValueError(f"{name}_dtype must be one of {LAYOUTS[name].dtypes}, got {dtype!r}")
-    absent = {"segmentation": not segmentation, "latents": not latents}
-    arrays = {}
-    for name, layout in LAYOUTS.items():
-        if not absent.get(name, False):
-            tail = (len(latents),) if name == "latents" else layout.shape
-            arrays[f"{name}.npy"] = {"dtype": dtypes.get(name, layout.dtypes[0]),
-                                     "shape": [int(count), *tail], "unit": layout.unit}
-    path.mkdir(parents=True, exist_ok=True)
-    for file, entry in arrays.items():
-        array = open_memmap(path / file, mode="w+", dtype=entry["dtype"],
-                            shape=tuple(entry["shape"]))
-        if entry["dtype"] == "float64":
-            array[...] = np.nan
-        if file == "subjects.npy":
-            array[...] = -1
-    _write_json(path / DRAFT, _manifest(count, arrays, latents))
-
-
-def open_for_writing(directory: str | os.PathLike) -> dict[str, np.memmap]:
-    """The arrays of an unfinished cohort, writable; processes may write disjoint rows at once.
-
-    Args:
-        directory: what `create` made.
-    Returns:
-        Array name ("ecg", "cmr", ...) -> memory map.
-    Raises:
-        ValueError: the directory holds no unfinished cohort.
-    """
-    path = Path(directory)
-    draft = _read_draft(path)
-    return {Path(file).stem: np.load(path / file, mmap_mode="r+") for file in draft["arrays"]}
-
-
-def finish(directory: str | os.PathLike, *, generator: Mapping[str, Any] | None = None) -> dict:
-    """Hash the arrays and write the manifest, atomically and last.
-
-    Args:
-        directory: what `create` made, with every row written and no writer left.
-        generator: how the data was made, as JSON-able values; None for measured data.
-    Returns:
-        The manifest.
-    Raises:
-        ValueError: the directory holds no unfinished cohort, or a row has no subject number.
-    """
-    path = Path(directory)
-    manifest = _read_draft(path)
-    subjects = np.load(path / "subjects.npy")
-    unwritten = np.flatnonzero(subjects < 0)
-    if unwritten.size:
-        raise ValueError(f"{path}: {unwritten.size} of {subjects.size} rows were not written, "
-                         f"the first is row {unwritten[0]}; every row needs a subject >= 0")
-    manifest["generator"] = None if generator is None else dict(generator)
-    manifest["split"] = {name: int(rows.size) for name, rows in split_rows(subjects).items()}
-    for file, entry in manifest["arrays"].items():
-        np.load(path / file, mmap_mode="r+").flush()
-        entry["sha256"] = sha256(path / file)
-    _write_json(path / MANIFEST, manifest)
-    (path / DRAFT).unlink()
-    return manifest
-
-
 @dataclass(frozen=True)
 class Cohort:
     """A finished cohort, read lazily: every array is a read-only memory map."""
@@ -275,6 +190,27 @@ def check(directory: str | os.PathLike) -> list[str]:
     return run(directory)
 
 
+def create(directory: str | os.PathLike, count: int, **options: Any) -> np.ndarray:
+    """Make the empty arrays of a new cohort; see `reference.cohort_write.create`."""
+    from reference.cohort_write import create as run
+
+    return run(directory, count, **options)
+
+
+def open_for_writing(directory: str | os.PathLike) -> dict[str, np.memmap]:
+    """An unfinished cohort's arrays, writable; see `reference.cohort_write.open_for_writing`."""
+    from reference.cohort_write import open_for_writing as run
+
+    return run(directory)
+
+
+def finish(directory: str | os.PathLike, *, generator: Mapping[str, Any] | None = None) -> dict:
+    """Hash the arrays and write the manifest; see `reference.cohort_write.finish`."""
+    from reference.cohort_write import finish as run
+
+    return run(directory, generator=generator)
+
+
 def read_tensor_file(path: str | os.PathLike) -> Any:
     """Contents of a .pt, .npy or .npz file; see `reference.cohort_import.read_tensor_file`."""
     from reference.cohort_import import read_tensor_file as run
@@ -315,28 +251,3 @@ def sha256(path: str | os.PathLike) -> str:
         while chunk := file.read(1 << 22):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _manifest(count: int, arrays: dict[str, dict], latents: Sequence[str]) -> dict:
-    return {"schema": SCHEMA_VERSION, "count": int(count), "generator": None,
-            "leads": list(LEADS), "sampling_rate_hz": SAMPLING_RATE, "pixel_mm": PIXEL_MM,
-            "phenotypes": [phenotype._asdict() for phenotype in PHENOTYPES],
-            "labels": list(LABELS), "latents": list(latents), "arrays": arrays}
-
-
-def _read_draft(path: Path) -> dict:
-    if (path / MANIFEST).exists():
-        raise ValueError(f"{path} must hold an unfinished cohort, but is finished ({MANIFEST})")
-    if not (path / DRAFT).is_file():
-        raise ValueError(f"{path} must hold an unfinished cohort, but has no {DRAFT}")
-    return json.loads((path / DRAFT).read_text(encoding="utf-8"))
-
-
-def _write_json(path: Path, value: Any) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

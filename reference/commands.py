@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -71,15 +70,14 @@ def run(options: argparse.Namespace) -> int:
 def _generated(options: argparse.Namespace, preset: Preset, directory: Path) -> Path:
     """Write the preset's synthetic cohort with the generator's own command, or take it as it is.
 
-    The generator is started as a process of its own: the method never imports it.
+    What an interrupted job left is continued. The generator is started as a process of its own:
+    the method never imports it.
     """
     subjects = options.subjects or preset.subjects
     noise = preset.ecg_noise if options.ecg_noise is None else options.ecg_noise
     if (directory / cohorts.MANIFEST).is_file():
         _require_same(directory, subjects, options.seed, noise)
         return directory
-    if (directory / cohorts.DRAFT).is_file():  # left by an interrupted job
-        shutil.rmtree(directory)
     command = [sys.executable, "-m", "data_synth", "--subjects", str(subjects), "--out",
                str(directory), "--seed", str(options.seed), "--ecg-noise", str(noise),
                "--enrich", str(preset.enrich), "--workers", str(options.workers),

@@ -1,22 +1,21 @@
-"""Writing a cohort, and the command line."""
+"""The command line: `python -m data_synth`."""
 
 from __future__ import annotations
 
+import errno
 import io
-import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 
 import data_synth
 from data_synth import __main__ as command
-from data_synth import writing
-from helpers import ROOT, assert_equal
+from helpers import ROOT
 from reference import cohort
 
 COUNT = 5
@@ -36,71 +35,6 @@ def run(*words, **options):
                             text=True, **options)
 
 
-def test_write_cohort_is_valid_and_equals_simulate(written):
-    assert cohort.check(written) == []
-    got, want = cohort.load(written), data_synth.simulate(range(3, 3 + COUNT), 4)
-    for name in ("ecg", "cmr", "segmentation", "phenotypes", "labels"):
-        assert_equal(name, getattr(got, name), getattr(want, name))
-    assert_equal("subjects", got.subjects, np.arange(3, 3 + COUNT))
-    assert list(got.latents) == list(want.latents)
-    for name, column in want.latents.items():
-        assert_equal(name, got.latents[name], column)
-    assert got.manifest["generator"] == {"name": "data_synth", "version": data_synth.VERSION,
-                                         "seed": 4, "coupling": 1.0, "ecg_noise": 1.0,
-                                         "enrich": 0.0}
-
-
-def test_write_cohort_does_not_depend_on_workers_or_chunks(written, tmp_path, monkeypatch):
-    monkeypatch.setattr(writing, "CHUNK", 2)  # three tasks for two processes
-    seen = []
-    manifest = data_synth.write_cohort(tmp_path / "c", range(3, 3 + COUNT), 4, workers=2,
-                                       progress=lambda done, total: seen.append((done, total)))
-    want = json.loads((written / "manifest.json").read_text())
-    for file, entry in want["arrays"].items():
-        assert_equal(file, manifest["arrays"][file]["sha256"], entry["sha256"])
-    assert [total for _, total in seen] == [COUNT] * 3
-    assert seen[-1] == (COUNT, COUNT) and sorted(seen) == seen
-
-
-def test_write_cohort_storage_and_dials(tmp_path):
-    data_synth.write_cohort(tmp_path / "c", [9, 2], 1, coupling=.5, ecg_noise=.5,
-                            ecg_dtype="float16", cmr_dtype="uint8", segmentation=False)
-    got, want = cohort.load(tmp_path / "c"), data_synth.simulate([9, 2], 1, coupling=.5,
-                                                                 ecg_noise=.5)
-    assert cohort.check(tmp_path / "c") == [] and got.segmentation is None
-    assert_equal("ecg", got.ecg, want.ecg.astype(np.float16))
-    assert_equal("cmr", got.cmr, np.rint(want.cmr * 255).astype(np.uint8))
-    assert got.manifest["generator"]["coupling"] == .5
-    assert got.manifest["generator"]["ecg_noise"] == .5
-
-
-@pytest.mark.parametrize("options, error, words", [
-    ({"workers": 0}, ValueError, "workers=0"), ({"workers": 1.0}, TypeError, "workers=1.0"),
-    ({"workers": 1000}, ValueError, "1..256"), ({"coupling": 2.0}, ValueError, "coupling=2.0"),
-    ({"ecg_dtype": "uint8"}, ValueError, "ecg_dtype"), ({"subjects": []}, ValueError, "at least 1"),
-    ({"subjects": [1, 1]}, ValueError, "more than once"), ({"seed": -1}, ValueError, "seed=-1")])
-def test_write_cohort_refuses_before_any_work(tmp_path, options, error, words):
-    options = {"subjects": [1], **options}
-    with pytest.raises(error) as caught:
-        data_synth.write_cohort(tmp_path / "c", **options)
-    assert words in str(caught.value)
-    assert not (tmp_path / "c").exists()
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_write_cohort_failure_leaves_no_manifest(tmp_path, monkeypatch, workers):
-    monkeypatch.setattr(writing, "CHUNK", 1)
-
-    def fail(done, total):
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        data_synth.write_cohort(tmp_path / "c", range(4), workers=workers, progress=fail)
-    assert not (tmp_path / "c" / "manifest.json").exists()
-
-
-# ---- command line --------------------------------------------------------------------------------
-
 def test_main_writes(tmp_path, capsys, written):
     out = tmp_path / "c"
     status = command.main(["--subjects", str(COUNT), "--first-subject", "3", "--out", str(out),
@@ -119,8 +53,8 @@ def test_main_options(tmp_path, monkeypatch):
                   "--no-segmentation", "--first-subject", "7", "--seed", "8"])
     assert seen.pop("words") == ("x", [7, 8], 8)
     assert isinstance(seen.pop("progress"), command.Progress)
-    assert seen == {"enrich": 0.0, "workers": 3, "coupling": .25, "ecg_noise": 2.0, "ecg_dtype": "float16",
-                    "cmr_dtype": "uint8", "segmentation": False}
+    assert seen == {"enrich": 0.0, "workers": 3, "coupling": .25, "ecg_noise": 2.0,
+                    "ecg_dtype": "float16", "cmr_dtype": "uint8", "segmentation": False}
 
 
 @pytest.mark.parametrize("words", [
@@ -142,6 +76,71 @@ def test_main_refuses_a_directory_in_use(written, capsys):
     assert caught.value.code == 2
     assert str(written) in capsys.readouterr().err
     assert cohort.check(written) == []
+
+
+@pytest.mark.parametrize("subjects", [0, -1, 10**7 + 1, 10**30])
+def test_main_refuses_a_count_before_counting(tmp_path, capsys, subjects):
+    with pytest.raises(SystemExit) as caught:
+        command.main(["--subjects", str(subjects), "--out", str(tmp_path / "c")])
+    assert caught.value.code == 2
+    assert "but should be in 1..10,000,000" in capsys.readouterr().err
+
+
+def test_main_refuses_other_options_than_those_of_the_unfinished_run(tmp_path, capsys, monkeypatch):
+    words = ["--subjects", "2", "--out", str(tmp_path / "c")]
+    with monkeypatch.context() as patch:
+        patch.setattr("data_synth.writing.simulate_one", interrupt)
+        assert command.main(words) == 130
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "interrupted; the same command continues" in line
+    with pytest.raises(SystemExit) as caught:
+        command.main([*words, "--cmr-dtype", "uint8"])
+    line = capsys.readouterr().err
+    assert caught.value.code == 2 and line.count("\n") == 1
+    assert "cmr is float32 there, but uint8 is asked for" in line
+    assert command.main(words) == 0 and cohort.check(tmp_path / "c") == []
+
+
+def interrupt(*words):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("place", ["under a file", "is a file", "not allowed"])
+def test_main_where_nothing_can_be_written(tmp_path, capsys, monkeypatch, place):
+    (tmp_path / "file").write_text("mine")
+    out = {"under a file": tmp_path / "file" / "c", "is a file": tmp_path / "file",
+           "not allowed": tmp_path / "c"}[place]
+    if place == "not allowed":
+        monkeypatch.setattr("pathlib.Path.mkdir", not_allowed)
+    try:
+        status = command.main(["--subjects", "1", "--out", str(out)])
+    except SystemExit as stop:
+        status = stop.code
+    line = capsys.readouterr().err
+    assert status == (2 if place == "is a file" else 1)
+    assert line.count("\n") == 1 and str(out) in line and "continues" not in line
+    assert os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_text() == "mine"
+
+
+def not_allowed(path, **options):
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+
+def test_main_full_disk(tmp_path, capsys):
+    """A real file system of 3 MB, where one can be mounted."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(tmp_path)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    try:
+        out = tmp_path / "c"
+        assert command.main(["--subjects", "10", "--out", str(out)]) == 1
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1 and "0.009 GB are needed, but 0.003 GB are free" in line
+        assert os.listdir(tmp_path) == []
+        assert command.main(["--subjects", "2", "--out", str(out)]) == 0
+        assert cohort.check(out) == []
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 def test_main_help(capsys):
