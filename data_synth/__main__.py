@@ -61,6 +61,9 @@ def parser() -> Parser:
     add("--enrich", type=float, default=0.0, metavar="P",
         help="choose subjects so that CAD, AF and DM each reach this share, 0..0.25 (default 0: "
              "everyone, at natural prevalence)")
+    add("--label-noise", type=float, default=0.0, metavar="X",
+        help="factor on errors of the phenotypes like those of automated phenotyping (default 0, "
+             "exact; 1, realistic)")
     add("--ecg-dtype", choices=("float32", "float16"), default="float32",
         help="how the ECG is stored (default float32)")
     add("--cmr-dtype", choices=("float32", "float16", "uint8"), default="float32",
@@ -82,10 +85,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.subjects < 1:
         command.error(f"--subjects={options.subjects}, but should be at least 1")
     try:
-        check_arguments([options.first_subject], options.seed, options.coupling, options.ecg_noise)
+        check_arguments([options.first_subject], options.seed, options.coupling, options.ecg_noise,
+                        label_noise=options.label_noise)
         subjects = enriched_subjects(options.subjects, options.seed, options.enrich,
                                      options.first_subject)
-        write_cohort(options.out, subjects, options.seed, enrich=options.enrich, coupling=options.coupling,
+        write_cohort(options.out, subjects, options.seed, enrich=options.enrich,
+                     coupling=options.coupling, label_noise=options.label_noise,
                      ecg_noise=options.ecg_noise, workers=options.workers,
                      ecg_dtype=options.ecg_dtype, cmr_dtype=options.cmr_dtype,
                      segmentation=not options.no_segmentation, progress=Progress(sys.stderr))

@@ -1,6 +1,6 @@
 """The twelve-lead electrocardiogram of one subject, rendered from its features.
 
-    lead = L R_b (QRS + T + P) + local + noise,     then III, aVR, aVL, aVF from I and II
+    lead = L R_b (QRS + T + P) + local + noise, faults;  then III, aVR, aVL, aVF from I and II
     QRS  = G wall + septum + base [+ terminal force of right block] - scar
     T    = gain R_T T_0 - strain |T_0| q + ST q + T away from the scar      [against QRS in blocks]
 
@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_synth import rhythm, waves
+from data_synth import faults, rhythm, waves
 from data_synth.features import PRIVATE_SD, SWITCHES, Features, couple, features
-from data_synth.leads import LEAD_FIELD_DRAWS, electrode_noise, lead_field, twelve_leads
+from data_synth.leads import EIGHT, LEAD_FIELD_DRAWS, electrode_noise, lead_field, twelve_leads
 from data_synth.waves import Kernels
 
 MAX_NOISE = 4.0  # ecg_noise beyond this would only leave the range of any recorder
@@ -45,6 +45,7 @@ class Private(NamedTuple):
     ectopic: np.ndarray  # [3] normal: direction of a ventricular ectopic beat
     rhythm: rhythm.Draws
     noise: np.ndarray  # [8, 5000] mV
+    faults: faults.Faults
 
 
 def render(latents: dict[str, float], rng: np.random.Generator, coupling: float = 1.0,
@@ -59,21 +60,32 @@ def render(latents: dict[str, float], rng: np.random.Generator, coupling: float 
             saturates at `MAX_NOISE`.
     Returns:
         [12, 5000] float32, mV at 500 Hz; leads I II III aVR aVL aVF V1..V6.
+    """
+    return trace(latents, draw_private(rng), coupling, ecg_noise)
+
+
+def trace(latents: dict[str, float], private: Private, coupling: float = 1.0,
+          ecg_noise: float = 1.0) -> np.ndarray:
+    """The electrocardiogram of one subject from its private numbers.
+
+    Args:
+        latents, coupling, ecg_noise: as in `render`; private: from `draw_private`.
+    Returns:
+        [12, 5000] float32, mV, as from `render`.
     Source: dipole after Sameni et al. 2007 (10.1155/2007/43407), leads after Dower et al. 1980.
     """
     ecg_noise = min(ecg_noise, MAX_NOISE)
-    private = draw_private(rng)
     shown = couple(latents, private.uniform, private.rate, coupling)
     feature = features(shown, private.normal, ecg_noise)
     beats = rhythm.beats(private.rhythm, feature.rate, feature.fibrillation, feature.diabetes)
     record = waves.canvas()
-    field = lead_field(private.field, ecg_noise)
+    field = faults.misplace(lead_field(private.field, ecg_noise), private.faults)
     _draw_beats(record, field, feature, private, beats, ecg_noise)
     _draw_ectopic_beats(record, field, feature, private, beats)
     eight = waves.cut(record) + private.noise  # [8, 5000]
     if feature.fibrillation:
         eight += rhythm.f_waves(private.rhythm)
-    return twelve_leads(eight)  # [12, 5000]
+    return twelve_leads(faults.spoil(eight, private.faults))  # [12, 5000]
 
 
 def draw_private(rng: np.random.Generator) -> Private:
@@ -84,7 +96,24 @@ def draw_private(rng: np.random.Generator) -> Private:
         rate=float(rng.standard_normal()), field=rng.standard_normal(LEAD_FIELD_DRAWS),
         local=rng.standard_normal((3, 8)), local_time=rng.random(2),
         jitter=rng.standard_normal((rhythm.MAX_BEATS, 2)), ectopic=rng.standard_normal(3),
-        rhythm=rhythm.draw(rng), noise=electrode_noise(rng))
+        rhythm=rhythm.draw(rng), noise=electrode_noise(rng), faults=faults.draw(rng))
+
+
+def private_latents(private: Private) -> dict[str, float]:
+    """What belongs to the record alone, by name, at ecg_noise 1; units in `latents`."""
+    named = {f"ecg_{name}": sd * private.normal[name] for name, sd in PRIVATE_SD.items()}
+    field = private.field.tolist()
+    named.update({f"field_{lead}_{axis}": field[3 * row + k]
+                  for row, lead in enumerate(EIGHT) for k, axis in enumerate("xyz")})
+    named.update(zip(("field_shift", "field_up", "field_limb", "field_chest"), field[24:]))
+    draws = private.rhythm
+    named.update(
+        ecg_rate=private.rate, local_qrs=float(np.sqrt(np.mean(private.local[:2] ** 2))),
+        local_t=float(np.sqrt(np.mean(private.local[2] ** 2))),
+        breathing_rate=rhythm.breathing_rate(draws), rr_spread=1000 * rhythm.spread(draws),
+        ectopic_beat=float(rhythm.ectopic_kind(draws)), cables=float(private.faults.cables),
+        chest_misplaced=float(private.faults.chest), burst=float(private.faults.burst))
+    return named
 
 
 def ventricles(feature: Features) -> Kernels:

@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_synth.simulation import LATENTS, VERSION, check_arguments, simulate_one
+from data_synth.latents import LATENTS
+from data_synth.simulation import VERSION, check_arguments, simulate_one
 from reference import cohort
 
 CHUNK = 32  # subjects a task; about a third of a second
@@ -35,12 +36,13 @@ class Task(NamedTuple):
     seed: int
     coupling: float
     ecg_noise: float
+    label_noise: float = 0.0
 
 
 def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: int = 0, *,
                  coupling: float = 1.0, ecg_noise: float = 1.0, workers: int = 1,
                  ecg_dtype: str = "float32", cmr_dtype: str = "float32",
-                 segmentation: bool = True, enrich: float = 0.0,
+                 segmentation: bool = True, enrich: float = 0.0, label_noise: float = 0.0,
                  progress: Callable[[int, int], None] | None = None) -> dict:
     """Simulate subjects and write them as a cohort.
 
@@ -55,6 +57,7 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
         segmentation: whether to write the segmentations.
         enrich: noted in the manifest: the share that the subjects were chosen for (see
             `selection.enriched_subjects`); 0 = not chosen.
+        label_noise: as in `simulate`; noted in the manifest.
         progress: called with (subjects done, subjects in all) after every chunk.
     Returns:
         The manifest.
@@ -62,7 +65,7 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
         TypeError, ValueError: an argument of the wrong type or out of range; before any work.
         OSError: the disk is full or the directory cannot be written.
     """
-    numbers = check_arguments(subjects, seed, coupling, ecg_noise)
+    numbers = check_arguments(subjects, seed, coupling, ecg_noise, label_noise=label_noise)
     if isinstance(workers, bool) or not isinstance(workers, (int, np.integer)):
         raise TypeError(f"workers={workers!r} ({type(workers).__name__}), but should be an int")
     if not 1 <= workers <= MAX_WORKERS:
@@ -70,7 +73,7 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
     cohort.create(directory, len(numbers), ecg_dtype=ecg_dtype, cmr_dtype=cmr_dtype,
                   segmentation=segmentation, latents=LATENTS)
     tasks = [Task(os.fspath(directory), row, tuple(numbers[row:row + CHUNK]), int(seed),
-                  float(coupling), float(ecg_noise)) for row in range(0, len(numbers), CHUNK)]
+                  float(coupling), float(ecg_noise), float(label_noise)) for row in range(0, len(numbers), CHUNK)]
     done = 0
     for count in _run(tasks, int(workers)):
         done += count
@@ -78,14 +81,16 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
             progress(done, len(numbers))
     return cohort.finish(directory, generator={
         "name": "data_synth", "version": VERSION, "seed": int(seed),
-        "coupling": float(coupling), "ecg_noise": float(ecg_noise), "enrich": float(enrich)})
+        "coupling": float(coupling), "ecg_noise": float(ecg_noise), "enrich": float(enrich),
+        "label_noise": float(label_noise)})
 
 
 def write_rows(task: Task) -> int:
     """Simulate and write the rows of one task; returns how many."""
     arrays = cohort.open_for_writing(task.directory)
     for row, subject in enumerate(task.subjects, task.first_row):
-        one = simulate_one(subject, task.seed, task.coupling, task.ecg_noise)
+        one = simulate_one(subject, task.seed, task.coupling, task.ecg_noise,
+                           label_noise=task.label_noise)
         arrays["ecg"][row] = cohort.store(one.ecg, str(arrays["ecg"].dtype))
         arrays["cmr"][row] = cohort.store(one.cmr, str(arrays["cmr"].dtype))
         if "segmentation" in arrays:
