@@ -3,7 +3,7 @@
     swapped cables   LA<->RA: I' = -I, II' = II - I;  LA<->LL: I' = II, II' = I;
                      RA<->LL: I' = I - II, II' = -II          1 % of records, chest leads unchanged
     chest            two neighbours swapped (.7 %), or V1 and V2 placed two ribs too high (1 %)
-    loose electrode  burst(t) = window (A sin(2 pi f t) + 15 A muscle noise / 100)   3 % of records
+    loose electrode  burst(t) = A window (sin(2 pi f t) + .04 muscle noise)   3 % of records
 
 The mean of the three limb electrodes, to which the chest leads refer, stays the same whichever of
 their cables are swapped. All of it is private to the record: nothing depends on the person.
@@ -94,6 +94,6 @@ def burst(faults: Faults) -> np.ndarray:
     """What a loose electrode adds, [length] float32 mV, with mean 0."""
     t = np.arange(faults.length) / SAMPLING_RATE
     window = .5 - .5 * np.cos(2 * np.pi * np.arange(faults.length) / faults.length)
-    wave = np.sin(2 * np.pi * faults.frequency * t) + .15 * faults.muscle[:faults.length]
+    wave = np.sin(2 * np.pi * faults.frequency * t) + .04 * faults.muscle[:faults.length]
     shape = faults.burst * window * wave
     return (shape - window * (shape.sum() / window.sum())).astype(np.float32)
