@@ -254,6 +254,81 @@ def test_bounds_contain_the_heart():
         assert_close("reach", got, (above, below, left, right), atol=1.6)
 
 
+# ---- slice, patient, liver ------------------------------------------------------------------------
+
+def scene(seed=11, **slip):
+    """A scene with slice offset (mm), roll (degrees), and motion of the liver as given."""
+    drawn = cine.draw_scene(rng(seed))
+    wanted = np.array([slip.get("offset", 0) / 2.5, slip.get("roll", 0) / 4,
+                       slip.get("mid", 0) / .35, slip.get("es", 0) / .35])
+    return drawn._replace(slip=wanted)
+
+
+def test_slice_offset_changes_the_image_and_not_the_phenotypes():
+    heart = hearts()
+    before = geometry.phenotypes(heart, {"heart_rate": 60.0})
+    areas = [(cine.paint(heart, scene(offset=mm))[1][0] == 1).sum() for mm in (-5, 0, 5)]
+    assert areas[0] > 1.02 * areas[1] > 1.04 * areas[2], areas
+    assert_equal("phenotypes", geometry.phenotypes(heart, {"heart_rate": 60.0}), before)
+    spread = [cine.slice_offset(cine.draw_scene(rng(k))) for k in range(200)]
+    assert_close("spread", np.std(spread), 2.5, atol=.4)
+    assert max(map(abs, spread)) <= 6
+
+
+def test_patient_roll_turns_heart_and_chest_together():
+    heart, turned = average(), []
+    for roll in (-8.0, 8.0):
+        image, mask = cine.paint(heart, scene(roll=roll))
+        row, column = axis_of(mask) - np.argwhere(mask[0] == cine.RV_BLOOD).mean(axis=0)
+        turned.append(math.degrees(math.atan2(row, column)))
+    assert_close("septum", turned[1] - turned[0], 16.0, atol=1.5)
+    colour, flat = tissue.contrast(np.zeros(8)), np.zeros((210, 210), np.float32)
+    angles = []
+    for roll in (-8.0, 0.0, 8.0):
+        body = tissue.body(26.5, colour, np.zeros(tissue.BODY_DRAWS), flat, roll)
+        bright = np.argwhere((np.abs(body - 1.1) < .05) & (np.indices((210, 210))[0] > 130))
+        row, column = bright.mean(axis=0) - (103, 105)  # spinal fluid, below the chest's middle
+        angles.append(math.degrees(math.atan2(-column, row)))  # clockwise from straight down
+        chest = np.argwhere(body > .02)
+        moment = np.cov(chest.T)  # wider than high; its long axis turns with the patient
+        angles.append(math.degrees(.5 * math.atan2(2 * moment[0, 1], moment[1, 1] - moment[0, 0])))
+    assert_close("spine", np.diff(angles[0::2]), [8, 8], atol=.8)
+    assert_close("chest", np.diff(angles[1::2]), [8, 8], atol=1.0)
+
+
+def test_liver_moves_between_frames():
+    """A ramp of one per row falls by the shift at the dome and stays where the heart is not."""
+    ramp = np.repeat(np.arange(210, dtype=np.float32)[:, None], 210, axis=1)
+    for shift in (-.6, .6):
+        moved = tissue.beat(ramp, shift) - ramp
+        assert_close("dome", moved[146, 72], -shift, atol=1e-4)
+        assert_equal("far away", moved[:101].any() or moved[192:].any() or moved[:, 118:].any(),
+                     False)
+    assert_equal("still", tissue.beat(ramp, 0.0), ramp)
+    image, _ = cine.paint(average(), scene(mid=.5, es=-.5))
+    still, mask = cine.paint(average(), scene())
+    assert_equal("first frame", image[0], still[0])
+    for phase in (1, 2):
+        assert not np.array_equal(image[phase], still[phase])
+        inside = mask[phase] == cine.LV_BLOOD
+        assert_equal("heart", image[phase][inside], still[phase][inside])
+
+
+def test_private_latents_of_the_image():
+    drawn = scene(offset=3.0, roll=-6.0, mid=.2, es=-.3)
+    got = cine.private_latents(drawn)
+    want = {"slice_offset": 3, "patient_roll": -6, "liver_shift_mid": .2, "liver_shift_es": -.3,
+            "heart_row": 8 * drawn.z[9], "heart_column": 8 * drawn.z[10],
+            "heart_turn": 14.5 * drawn.z[8], "muscle_signal": tissue.contrast(drawn.z[:8]).muscle,
+            "fat_rim": 3.5 * math.exp(.35 * drawn.z[11]), "coil_4": drawn.z[27],
+            "papillary_2_angle": -150 + 9 * drawn.z[16], "papillary_1_radius":
+            3.6 * math.exp(.18 * drawn.z[19]), "papillary_2_depth": .62 + .05 * drawn.z[18],
+            "liver_row": 4 * drawn.chest[20], "aorta_radius": 6 + .6 * drawn.chest[33],
+            "noise_level": .035 + .03 * drawn.u[0], "banding": float(drawn.u[6] < .1)}
+    for name, value in want.items():
+        assert_close(name, got[name], value, rtol=1e-9)
+
+
 # ---- tissue --------------------------------------------------------------------------------------
 
 def test_blur_keeps_the_sum_and_has_its_variance():
