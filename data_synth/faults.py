@@ -1,4 +1,4 @@
-"""What goes wrong at the electrodes, rarely: swapped cables, misplaced chest electrodes, loose skin.
+"""What rarely goes wrong at the electrodes: swapped cables, misplaced or loose electrodes.
 
     swapped cables   LA<->RA: I' = -I, II' = II - I;  LA<->LL: I' = II, II' = I;
                      RA<->LL: I' = I - II, II' = -II          1 % of records, chest leads unchanged

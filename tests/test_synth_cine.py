@@ -254,7 +254,7 @@ def test_bounds_contain_the_heart():
         assert_close("reach", got, (above, below, left, right), atol=1.6)
 
 
-# ---- slice, patient, liver ------------------------------------------------------------------------
+# ---- slice, patient, liver -----------------------------------------------------------------------
 
 def scene(seed=11, **slip):
     """A scene with slice offset (mm), roll (degrees), and motion of the liver as given."""
@@ -282,6 +282,8 @@ def test_patient_roll_turns_heart_and_chest_together():
         row, column = axis_of(mask) - np.argwhere(mask[0] == cine.RV_BLOOD).mean(axis=0)
         turned.append(math.degrees(math.atan2(row, column)))
     assert_close("septum", turned[1] - turned[0], 16.0, atol=1.5)
+    left, right = (cine.paint(heart, scene(roll=roll))[0][0] for roll in (-8.0, 8.0))
+    assert np.abs(left - right)[160:].max() > .3, "the chest turns as well"
     colour, flat = tissue.contrast(np.zeros(8)), np.zeros((210, 210), np.float32)
     angles = []
     for roll in (-8.0, 0.0, 8.0):

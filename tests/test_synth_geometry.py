@@ -169,38 +169,6 @@ def test_realise_motion_of_the_mid_frame(lbbb):
         assert_close("endo ES", heart.endo[2, ring], heart.endo[0, ring] * left, rtol=1e-12)
 
 
-def test_anatomy_names_what_the_heart_shows(population):
-    """Residuals of a segment appear in its wall and its motion; the gradient from base to apex."""
-    hearts_ = [hearts(seed) for seed in range(200)]
-    table = dict(zip(geometry.ANATOMY, np.array([heart.anatomy for heart in hearts_]).T))
-    assert_shape("anatomy", hearts_[0].anatomy, (len(geometry.ANATOMY),))
-    shown = [values(heart) for heart in hearts_]
-    for k in (1, 4, 8, 11, 13, 16):
-        wall = [v[f"WT_AHA_{k}"] - v["WT_Global"] for v in shown]
-        assert np.corrcoef(wall, table[f"wall_residual_{k}"])[0, 1] > .75, k
-        ecc = [v[f"Ecc_AHA_{k}"] - v["Ecc_Global"] for v in shown]
-        assert np.corrcoef(ecc, table[f"contraction_residual_{k}"])[0, 1] < -.7, k
-    for heart, value in zip(hearts_[:20], table["long_short_ratio"]):
-        assert_close("ratio", heart.length / heart.radius, value, rtol=1e-12)
-    centre = [heart.rv_ellipse[0, 0] / (.8 * heart.epi[0, 1].mean()) for heart in hearts_[:20]]
-    assert_close("RV centre", centre, table["rv_centre_factor"][:20], rtol=1e-9)
-    assert_close("gradient SD", table["contraction_gradient"].std(), .03, atol=.005)
-    for name, sd in (("wall", .061), ("contraction", .15)):
-        spread = np.std([table[f"{name}_residual_{k}"] for k in range(1, 17)], axis=1).mean()
-        assert_close(name, spread, sd, rtol=.12)
-
-
-def test_contraction_gradient_runs_from_base_to_apex():
-    class One(Zeros):
-        def standard_normal(self, size):
-            return np.eye(1, size, 6)[0]
-
-    steep = geometry.realise(LATENTS, One())
-    change = (steep.contraction - average().contraction).mean(axis=1)
-    assert_close("g", change, [-.03, 0, .03], atol=1e-12)
-    assert_close("LVEF", values(steep)["LVEF"], LATENTS["ef_target"], rtol=1e-9)
-
-
 # ---- phenotypes from pixels and from tracked points ----------------------------------------------
 
 def raster(contour, step):
