@@ -181,8 +181,8 @@ def _draw_beats(record: np.ndarray, field: np.ndarray, feature: Features, privat
     count = len(time)
     qrs_all = Kernels(np.append(qrs.centre, local_qrs.centre),
                       np.append(qrs.width, local_qrs.width), qrs.vector)
-    amplitude = np.concatenate(
-        [turned @ qrs.vector, np.broadcast_to(local_qrs.vector, (count, *local_qrs.vector.shape))], axis=2)
+    local = np.broadcast_to(local_qrs.vector, (count, *local_qrs.vector.shape))  # [B, 8, 4]
+    amplitude = np.concatenate([turned @ qrs.vector, local], axis=2)
     waves.place(record, qrs_all, amplitude * jitter[:, :1, None], time)
     amplitude = turned @ t.vector  # [B, 8, 9]
     amplitude[:, :, waves.T_PEAKS[0]] += local_t

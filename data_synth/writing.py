@@ -73,7 +73,8 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
     cohort.create(directory, len(numbers), ecg_dtype=ecg_dtype, cmr_dtype=cmr_dtype,
                   segmentation=segmentation, latents=LATENTS)
     tasks = [Task(os.fspath(directory), row, tuple(numbers[row:row + CHUNK]), int(seed),
-                  float(coupling), float(ecg_noise), float(label_noise)) for row in range(0, len(numbers), CHUNK)]
+                  float(coupling), float(ecg_noise), float(label_noise))
+             for row in range(0, len(numbers), CHUNK)]
     done = 0
     for count in _run(tasks, int(workers)):
         done += count
