@@ -4,7 +4,7 @@
     heart       = geometry(latents; anatomy stream)      -> phenotypes, image, segmentation
     ECG         = electrocardiogram(latents, volumes of the heart; coupling, ecg_noise; ecg stream)
     labels      = (CAD, AF, DM) of the latents
-    phenotypes, only if label_noise > 0: with the errors of `measurement` (labels stream)
+    phenotypes, only if label_noise > 0: with the errors of `label_noise` (labels stream)
 
 Glossary: latents, the shared physiology, the volumes realised by the geometry, the subject's
 anatomy and what is private to each modality (see `latents`); stream, an independent random
@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_synth import cine, electrocardiogram, geometry, measurement, physiology
+from data_synth import cine, electrocardiogram, geometry, physiology
+from data_synth.label_noise import measured
 from data_synth.latents import LATENTS
 from data_synth.streams import check_seed, check_subject, generator
 from reference.cohort import IMAGE_SHAPE, LABELS, LEADS, PHENOTYPES, SAMPLES
@@ -68,7 +69,7 @@ def simulate(subjects: Sequence[int], seed: int = 0, *, coupling: float = 1.0,
         ecg_seed: replaces the seed of the ECG's own stream alone.
         cmr_seed: replaces the seed of the image's own stream alone.
         label_noise: >= 0; factor on errors of the phenotypes like those of automated phenotyping;
-            0 = exact, 1 = realistic (see `measurement`). Latents and diagnoses stay exact.
+            0 = exact, 1 = realistic (see `label_noise`). Latents and diagnoses stay exact.
     Returns:
         ecg, cmr, segmentation, phenotypes, labels, latents (see `Simulation`).
     Raises:
@@ -108,7 +109,7 @@ def simulate_one(subject: int, seed: int = 0, coupling: float = 1.0, ecg_noise: 
     latents.update(electrocardiogram.private_latents(private), **cine.private_latents(scene))
     labels = np.array([latents["cad"], latents["af"], latents["dm"]])
     if label_noise:
-        phenotypes = measurement.measured(phenotypes, latents["heart_rate"],
+        phenotypes = measured(phenotypes, latents["heart_rate"],
                                           generator(seed, subject, "labels"), label_noise)
     return Subject(ecg, cmr, segmentation, phenotypes, labels, latents)
 

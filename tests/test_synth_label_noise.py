@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import data_synth
-from data_synth import measurement, streams
+from data_synth import label_noise, streams
 from helpers import assert_close, assert_equal
 
 COLUMN = {phenotype.name: k for k, phenotype in enumerate(data_synth.PHENOTYPES)}
@@ -21,7 +21,7 @@ def exact():
 @pytest.fixture(scope="module")
 def errors(exact):
     """[COUNT, 61] label minus truth."""
-    return np.array([measurement.measured(exact, 60.0, np.random.default_rng(k), 1.0)
+    return np.array([label_noise.measured(exact, 60.0, np.random.default_rng(k), 1.0)
                      for k in range(COUNT)]) - exact
 
 
@@ -58,7 +58,7 @@ def test_volume_errors_go_together(errors):
 @pytest.mark.parametrize("scale", [.5, 1.0, 50.0])
 def test_identities_hold(exact, scale):
     for k in range(30):
-        got = measurement.measured(exact, 71.0, np.random.default_rng(k), scale)
+        got = label_noise.measured(exact, 71.0, np.random.default_rng(k), scale)
         v = dict(zip(COLUMN, got))
         assert np.isfinite(got).all() and got[10:27].min() > 0
         for side in ("LV", "RV"):
@@ -69,9 +69,9 @@ def test_identities_hold(exact, scale):
 
 
 def test_scale(exact):
-    zero = measurement.measured(exact, 60.0, np.random.default_rng(1), 0.0)
+    zero = label_noise.measured(exact, 60.0, np.random.default_rng(1), 0.0)
     assert_equal("exact", zero, exact)
-    half, full = (measurement.measured(exact, 60.0, np.random.default_rng(1), s) - exact
+    half, full = (label_noise.measured(exact, 60.0, np.random.default_rng(1), s) - exact
                   for s in (.5, 1.0))
     assert_close("linear", half[27:], full[27:] / 2, atol=1e-9)
 
@@ -83,7 +83,7 @@ def test_simulate_with_label_noise_changes_labels_alone():
     for name, column in plain.latents.items():
         assert_equal(name, noisy.latents[name], column)
     for row, subject in enumerate((5, 6)):
-        want = measurement.measured(plain.phenotypes[row], plain.latents["heart_rate"][row],
+        want = label_noise.measured(plain.phenotypes[row], plain.latents["heart_rate"][row],
                                     streams.generator(3, subject, "labels"), 1.0)
         assert_equal("phenotypes", noisy.phenotypes[row], want)
     assert not np.any(noisy.phenotypes == plain.phenotypes)
