@@ -4,9 +4,10 @@
                \\-> electrocardiogram              (separate random streams: see `streams`)
 """
 
-from data_synth.simulation import LATENTS, VERSION, Simulation, Subject, simulate, simulate_one
+from data_synth.latents import LATENT_INFO, LATENTS, Latent
+from data_synth.simulation import VERSION, Simulation, Subject, simulate, simulate_one
 from data_synth.writing import write_cohort
 from reference.cohort import LABELS, LEADS, PHENOTYPES, Phenotype
 
-__all__ = ["LABELS", "LATENTS", "LEADS", "PHENOTYPES", "VERSION", "Phenotype", "Simulation",
-           "Subject", "simulate", "simulate_one", "write_cohort"]
+__all__ = ["LABELS", "LATENTS", "LATENT_INFO", "LEADS", "PHENOTYPES", "VERSION", "Latent",
+           "Phenotype", "Simulation", "Subject", "simulate", "simulate_one", "write_cohort"]

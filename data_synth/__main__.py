@@ -71,6 +71,9 @@ def parser() -> Parser:
     add("--enrich", type=float, default=0.0, metavar="P",
         help="choose subjects so that CAD, AF and DM each reach this share, 0..0.25 (default 0: "
              "everyone, at natural prevalence)")
+    add("--label-noise", type=float, default=0.0, metavar="X",
+        help="factor on errors of the phenotypes like those of automated phenotyping (default 0, "
+             "exact; 1, realistic)")
     add("--ecg-dtype", choices=("float32", "float16"), default="float32",
         help="how the ECG is stored (default float32); float16 is off by at most 0.05 %% of the "
              "value: 0.5 uV at 1 mV")
@@ -97,14 +100,15 @@ def main(arguments: list[str] | None = None) -> int:
     if not 1 <= options.subjects <= MAX_SUBJECTS:
         command.error(f"--subjects={options.subjects}, but should be in 1..{MAX_SUBJECTS:,}")
     try:
-        check_arguments([options.first_subject], options.seed, options.coupling, options.ecg_noise)
+        check_arguments([options.first_subject], options.seed, options.coupling, options.ecg_noise,
+                        label_noise=options.label_noise)
         subjects = enriched_subjects(options.subjects, options.seed, options.enrich,
                                      options.first_subject)
         write_cohort(
             options.out, subjects, options.seed, enrich=options.enrich, coupling=options.coupling,
-            ecg_noise=options.ecg_noise, workers=options.workers, ecg_dtype=options.ecg_dtype,
-            cmr_dtype=options.cmr_dtype, segmentation=not options.no_segmentation,
-            progress=Progress(sys.stderr))
+            ecg_noise=options.ecg_noise, label_noise=options.label_noise, workers=options.workers,
+            ecg_dtype=options.ecg_dtype, cmr_dtype=options.cmr_dtype,
+            segmentation=not options.no_segmentation, progress=Progress(sys.stderr))
     except (TypeError, ValueError) as error:
         command.error(str(error))
     except KeyboardInterrupt:

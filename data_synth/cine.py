@@ -1,9 +1,12 @@
-"""Three frames (ED, mid, ES) of a short-axis cine through the middle ring, and their exact masks.
+"""Three frames (ED, mid, ES) of a short-axis cine near the middle ring, and their exact masks.
 
     mask  : blood of the LV where rho < endo(theta), muscle where rho < epi(theta), blood of the RV
             inside its ellipse on the septal side; decided at the pixel's centre, before any blur
     image : bSSFP-like intensities mixed by the share of the pixel, alpha = clip(1/2 - d / w, 0, 1),
             x coil x banding, point spread, then |signal + n1 + i n2|, clipped to [0, 1]
+
+The slice misses the middle ring by N(0, 2.5) mm along the axis (see `section`): the image and its
+mask show the contours there, while the phenotypes stay those of the whole heart.
 
 Everything but the anatomy comes from the subject's own image stream, drawn in a fixed order.
 
@@ -15,11 +18,13 @@ of the two receiver channels.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from data_synth import tissue
 from data_synth.geometry import Heart
+from data_synth.section import MAX_OFFSET_MM, section
 from data_synth.phenotypes import ANGLES, POINTS
 
 SIZE = tissue.SIZE
@@ -35,8 +40,23 @@ _TABLE = 1440  # entries of the contour tables, a quarter degree apart
 _DEGREES = -180.0 + 360.0 / _TABLE * np.arange(_TABLE)
 _WIDTH = np.array([2.0, 2.6, 3.2], _F)[:, None, None]  # mm, soft edge of the cavity
 _STEPS = np.arange(WINDOW, dtype=_F)
-_MID = 1  # the ring that is rendered
 _SCENE_DRAWS = 28
+_PAPILLARIES = (-45.0, -150.0)  # degrees, anterolateral and posteromedial
+OFFSET_SD = 2.5  # mm, of the slice along the axis
+ROLL_SD = 4.0  # degrees, of the patient on the table
+_HEART_TURN_SD = 14.5  # degrees, of the heart in the chest; with the roll 15
+_DOME_SD = 0.35  # pixels, between-frame motion of the liver's dome
+
+
+class Scene(NamedTuple):
+    """Every random number of one image; none depends on the heart."""
+
+    z: np.ndarray  # [28] normal: contrast 8, place 3, heart 10, banding 3, coil 4
+    chest: np.ndarray  # [44] normal, for `tissue.body`
+    u: np.ndarray  # [8] uniform: noise, flow 2, gain, blur, trabeculae, banding, unused
+    cells: np.ndarray  # [2, 27, 27] normal: texture of the body and of the coil
+    noise: np.ndarray  # [2, 3, 210, 210] normal: two receiver channels
+    slip: np.ndarray  # [4] normal: slice offset, roll, motion of the liver in two frames
 
 
 def render(heart: Heart, rng_cmr: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -48,36 +68,107 @@ def render(heart: Heart, rng_cmr: np.random.Generator) -> tuple[np.ndarray, np.n
     Returns:
         cmr [3, 210, 210] float32 in [0, 1], and segmentation [3, 210, 210] uint8: 0 background,
         1 LV blood (papillary muscles and trabeculae included), 2 muscle of the LV, 3 RV blood.
+    """
+    return paint(heart, draw_scene(rng_cmr))
+
+
+def draw_scene(rng_cmr: np.random.Generator) -> Scene:
+    """Draw every random number of the image, in an order that nothing changes."""
+    return Scene(
+        rng_cmr.standard_normal(_SCENE_DRAWS), rng_cmr.standard_normal(tissue.BODY_DRAWS),
+        rng_cmr.random(8), rng_cmr.standard_normal((2, 27, 27), dtype=_F),
+        rng_cmr.standard_normal((2, 3, SIZE, SIZE), dtype=_F), rng_cmr.standard_normal(4))
+
+
+def slice_offset(scene: Scene) -> float:
+    """How far (mm, towards the apex) the slice lies from the middle ring."""
+    return min(max(OFFSET_SD * float(scene.slip[0]), -MAX_OFFSET_MM), MAX_OFFSET_MM)
+
+
+def _roll(scene: Scene) -> float:
+    """How far (degrees) the patient lies turned clockwise in the image."""
+    return ROLL_SD * min(max(float(scene.slip[1]), -2.5), 2.5)
+
+
+def _dome(scene: Scene) -> list[float]:
+    """How far (pixels, downwards) the liver's dome has moved in the second and third frame."""
+    return [_DOME_SD * min(max(push, -2.5), 2.5) for push in scene.slip[2:].tolist()]
+
+
+def paint(heart: Heart, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the cine of one heart in one scene.
+
+    Args:
+        heart: from `geometry.realise`; scene: from `draw_scene`, its noise is used up.
+    Returns:
+        cmr and segmentation as from `render`.
     Source: acquisition as in UK Biobank short-axis cine (Petersen et al. 2017); tissue contrast of
         bSSFP at 1.5 T.
     """
-    z = rng_cmr.standard_normal(_SCENE_DRAWS)
-    chest = rng_cmr.standard_normal(tissue.BODY_DRAWS)
-    u = rng_cmr.random(8)
-    cells = rng_cmr.standard_normal((2, 27, 27), dtype=_F)
-    noise = rng_cmr.standard_normal((2, 3, SIZE, SIZE), dtype=_F)
+    z, u, cells = scene.z, scene.u, scene.cells
+    cut = shown(heart, scene)
     colour = tissue.contrast(z[:8])
     grain = tissue.texture(cells[0], 0.05)
-    frame = tissue.body(heart.bmi, colour, chest, grain)  # [210, 210]
-    rows, columns, rho, theta, across, along = _window(heart, z[8:11])
-    fields = _distances(heart, rho, theta, across, along)
+    frame = tissue.body(heart.bmi, colour, scene.chest, grain, _roll(scene))  # [210, 210]
+    rows, columns, rho, theta, across, along = _window(cut, z[8:11], _roll(scene))
+    fields = _distances(cut, rho, theta, across, along)
     segmentation = np.zeros((3, SIZE, SIZE), np.uint8)
     segmentation[:, rows, columns] = _labels(*fields)
     cine = np.empty((3, SIZE, SIZE), _F)
-    cine[:] = frame
-    _heart(cine[:, rows, columns], heart, fields, (rho, theta), colour, z[11:21], u)
+    cine[0] = frame
+    for k, shift in enumerate(_dome(scene), 1):
+        cine[k] = tissue.beat(frame, shift)
+    _heart(cine[:, rows, columns], cut, fields, (rho, theta), colour, z[11:21], u)
     gain = tissue.coil(z[24:28]) * _banding(u, z[21:24])  # [210, 210]
     gain *= 1 + tissue.texture(cells[1], 0.02)
     cine *= gain
     _blur(cine, 0.6 + 0.2 * u[4])
-    return _receive(cine, noise, u), segmentation
+    return _receive(cine, scene.noise, u), segmentation
 
 
-def bounds(heart: Heart, degrees: float) -> tuple[float, float, float, float]:
+class Cut(NamedTuple):
+    """What the slice shows of a heart."""
+
+    endo: np.ndarray  # [3 phases, 144] mm
+    epi: np.ndarray  # [3 phases, 144] mm
+    rv_ellipse: np.ndarray  # [3 phases, 3] mm, as in `Heart`
+
+
+def shown(heart: Heart, scene: Scene) -> Cut:
+    """The contours in the subject's slice; the RV keeps its ellipse beside a cut LV."""
+    return Cut(*section(heart, slice_offset(scene)), heart.rv_ellipse)
+
+
+def private_latents(scene: Scene) -> dict[str, float]:
+    """What belongs to the image alone, by name; units and meanings in `latents`."""
+    z, u, chest = scene.z.tolist(), scene.u.tolist(), scene.chest.tolist()
+    colour = tissue.contrast(scene.z[:8])
+    named = {f"{name}_signal": value for name, value in zip(colour._fields, colour)}
+    named.update({name: mean + sd * chest[place]
+                  for name, (place, mean, sd) in tissue.BODY.items()})
+    for k in (0, 1):
+        name = f"papillary_{k + 1}"
+        named.update({f"{name}_angle": _PAPILLARIES[k] + 9 * z[15 + k],
+                      f"{name}_depth": .62 + .05 * z[17 + k],
+                      f"{name}_radius": 3.6 * math.exp(.18 * z[19 + k])})
+    named.update({f"coil_{k + 1}": z[24 + k] for k in range(4)})
+    named.update(
+        slice_offset=slice_offset(scene), patient_roll=_roll(scene),
+        heart_turn=_HEART_TURN_SD * min(max(z[8], -2.5), 2.5), heart_row=JITTER * z[9],
+        heart_column=JITTER * z[10], fat_factor=math.exp(.35 * chest[0]),
+        fat_rim=3.5 * math.exp(.35 * z[11]), trabecula_phase=3 * z[12],
+        trabecula_height=.8 * math.exp(.3 * z[14]), trabecula_count=5.0 + int(3 * u[5]),
+        flow_mid=.08 * u[1], flow_es=.15 * u[2], noise_level=.035 + .030 * u[0],
+        blur=.6 + .2 * u[4], gain=.70 + .12 * u[3], banding=float(u[6] < .10),
+        **dict(zip(("liver_shift_mid", "liver_shift_es"), _dome(scene))))
+    return named
+
+
+def bounds(cut: Cut, degrees: float) -> tuple[float, float, float, float]:
     """How far LV and RV reach from the LV's axis at end-diastole.
 
     Args:
-        heart: the heart; degrees: direction of the septum in the image, 0 to the left, 90 up.
+        cut: from `shown`; degrees: direction of the septum in the image, 0 to the left, 90 up.
     Returns:
         Pixels above, below, to the left and to the right of the axis.
     Source: extreme points of an ellipse, and of the epicardial contour.
@@ -85,10 +176,10 @@ def bounds(heart: Heart, degrees: float) -> tuple[float, float, float, float]:
     turn = math.radians(degrees)
     up, left = math.sin(turn), math.cos(turn)  # of the direction towards the septum
     angle = np.radians(ANGLES - 90.0)  # 0 at the septum, positive towards the inferior wall
-    radius = heart.epi[0, _MID]
+    radius = cut.epi[0]
     rise = radius * (np.cos(angle) * up - np.sin(angle) * left)
     drift = radius * (np.cos(angle) * left + np.sin(angle) * up)  # to the left
-    centre, along, across = heart.rv_ellipse[0]
+    centre, along, across = cut.rv_ellipse[0]
     reach_up = math.hypot(across * up, along * left)
     reach_left = math.hypot(across * left, along * up)
     return tuple(value / PIXEL_MM for value in (
@@ -97,14 +188,14 @@ def bounds(heart: Heart, degrees: float) -> tuple[float, float, float, float]:
         max(-drift.min(), reach_left - centre * left)))
 
 
-def _window(heart: Heart, z: np.ndarray) -> tuple:
+def _window(cut: Cut, z: np.ndarray, roll: float = 0.0) -> tuple:
     """Place the heart: slices of the window, and coordinates in it.
 
     Returns rows, columns (slices), rho (mm) and theta (index into the tables), and the coordinates
     across (towards the septum) and along the septum (mm), each [104, 104].
     """
-    degrees = 45.0 + 15.0 * min(max(z[0], -2.5), 2.5)
-    above, below, left, right = bounds(heart, degrees)
+    degrees = 45.0 + _HEART_TURN_SD * min(max(z[0], -2.5), 2.5) + roll
+    above, below, left, right = bounds(cut, degrees)
     y = _place(tissue.HEART_AT[0] + JITTER * z[1], above, below, BOX[0])  # middle of the heart
     x = _place(tissue.HEART_AT[1] + JITTER * z[2], left, right, BOX[1])
     top, first = round(y) - WINDOW // 2, round(x) - WINDOW // 2
@@ -139,12 +230,12 @@ def _table(contour: np.ndarray) -> np.ndarray:
     return fine.reshape(*contour.shape[:-1], _TABLE).astype(_F)
 
 
-def _distances(heart: Heart, rho: np.ndarray, theta: np.ndarray, across: np.ndarray,
+def _distances(cut: Cut, rho: np.ndarray, theta: np.ndarray, across: np.ndarray,
                along: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Signed distances (mm, negative inside) to endocardium, epicardium, RV; each [3, 104, 104]."""
-    endo = rho - _table(heart.endo[:, _MID])[:, theta]
-    epi = rho - _table(heart.epi[:, _MID])[:, theta]
-    centre, a, b = (heart.rv_ellipse[:, k].astype(_F)[:, None, None] for k in range(3))
+    endo = rho - _table(cut.endo)[:, theta]
+    epi = rho - _table(cut.epi)[:, theta]
+    centre, a, b = (cut.rv_ellipse[:, k].astype(_F)[:, None, None] for k in range(3))
     x, y = (across - centre) / b, along / a
     level = x * x + y * y
     slope = np.sqrt((x / b) ** 2 + (y / a) ** 2) + _F(1e-6)
@@ -169,7 +260,7 @@ def _mix(image: np.ndarray, share: np.ndarray, value) -> None:
     image += share * (value - image)
 
 
-def _heart(part: np.ndarray, heart: Heart, fields: tuple, polar: tuple, colour: tissue.Contrast,
+def _heart(part: np.ndarray, cut: Cut, fields: tuple, polar: tuple, colour: tissue.Contrast,
            z: np.ndarray, u: np.ndarray) -> None:
     """Paint the heart into its window [3, 104, 104] of the three frames."""
     endo, epi, right = fields
@@ -184,8 +275,8 @@ def _heart(part: np.ndarray, heart: Heart, fields: tuple, polar: tuple, colour: 
     rough = _trabeculae(z[1:4], u)[theta]  # [104, 104] mm
     dark = np.array([0.0, 0.08 * u[1], 0.15 * u[2]], _F)[:, None, None]  # flow
     _mix(part, _share(endo + rough, _WIDTH), 1 - dark)
-    for k, degrees in enumerate((-45.0 + 9 * z[4], -150.0 + 9 * z[5])):
-        spot = _papillary(heart, degrees, 0.62 + 0.05 * z[6 + k], 3.6 * math.exp(0.18 * z[8 + k]),
+    for k, degrees in enumerate((_PAPILLARIES[0] + 9 * z[4], _PAPILLARIES[1] + 9 * z[5])):
+        spot = _papillary(cut, degrees, 0.62 + 0.05 * z[6 + k], 3.6 * math.exp(0.18 * z[8 + k]),
                           rho, theta)
         _mix(part, _F(0.9) * spot, _F(colour.papillary))
 
@@ -198,11 +289,11 @@ def _trabeculae(z: np.ndarray, u: np.ndarray) -> np.ndarray:
     return (0.8 * math.exp(0.3 * z[2]) * np.maximum(wave, 0)).astype(_F)
 
 
-def _papillary(heart: Heart, degrees: float, depth: float, radius: float, rho: np.ndarray,
+def _papillary(cut: Cut, degrees: float, depth: float, radius: float, rho: np.ndarray,
                theta: np.ndarray) -> np.ndarray:
     """Share of each pixel taken by one papillary muscle, [3, 104, 104]."""
     point = int(round((degrees + 180.0) * POINTS / 360.0)) % POINTS
-    distance = (heart.endo[:, _MID, point] * depth).astype(_F)[:, None, None]  # [3, 1, 1]
+    distance = (cut.endo[:, point] * depth).astype(_F)[:, None, None]  # [3, 1, 1]
     cos = np.cos(np.radians(_DEGREES - degrees)).astype(_F)[theta]
     gap = np.sqrt(np.maximum(rho * rho + distance * distance - 2 * distance * (rho * cos), 0))
     return _share(gap - _F(radius), _F(2.0))

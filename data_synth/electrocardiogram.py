@@ -1,6 +1,6 @@
 """The twelve-lead electrocardiogram of one subject, rendered from its features.
 
-    lead = L R_b (QRS + T + P) + local + noise,     then III, aVR, aVL, aVF from I and II
+    lead = L R_b (QRS + T + P) + local + noise, faults;  then III, aVR, aVL, aVF from I and II
     QRS  = G wall + septum + base [+ terminal force of right block] - scar
     T    = gain R_T T_0 - strain |T_0| q + ST q + T away from the scar      [against QRS in blocks]
 
@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_synth import rhythm, waves
+from data_synth import faults, rhythm, waves
 from data_synth.features import PRIVATE_SD, SWITCHES, Features, couple, features
-from data_synth.leads import LEAD_FIELD_DRAWS, electrode_noise, lead_field, twelve_leads
+from data_synth.leads import EIGHT, LEAD_FIELD_DRAWS, electrode_noise, lead_field, twelve_leads
 from data_synth.waves import Kernels
 
 MAX_NOISE = 4.0  # ecg_noise beyond this would only leave the range of any recorder
@@ -26,7 +26,8 @@ _TOWARDS_SCAR = np.array(  # unit-free directions: none, LAD, LCx, RCA
     [[0, 0, 0], [.25, .10, -.95], [.90, -.15, .35], [.10, .95, .25]])
 _TERMINAL_RIGHT = np.array([-.42, -.02, -.50])  # mV, late force of right bundle branch block
 _RIGHT_BLOCK_DELAY = .035  # s, that the late force adds to the QRS
-_LOCAL_QRS, _LOCAL_T = .220, .035  # mV, non-dipolar amplitude in a chest lead
+_LOCAL_QRS, _LOCAL_T = .250, .035  # mV, non-dipolar amplitude in a chest lead
+_LOCAL_KERNELS = 4  # one in each quarter of the middle of the QRS
 _LOCAL_LEADS = np.array([.35, .35, 1, 1, 1, 1, .8, .6])  # I, II, V1..V6
 _JITTER = .03  # relative, amplitude from beat to beat
 _BREATH = 4.0  # degrees, rotation of the heart with breathing
@@ -39,12 +40,13 @@ class Private(NamedTuple):
     uniform: dict[str, float]  # for SWITCHES
     rate: float  # normal
     field: np.ndarray  # [28] normal: lead field
-    local: np.ndarray  # [3, 8] normal: lead patterns of the non-dipolar kernels
-    local_time: np.ndarray  # [2] uniform
+    local: np.ndarray  # [5, 8] normal: lead patterns of the non-dipolar kernels, the last for T
+    local_time: np.ndarray  # [4] uniform
     jitter: np.ndarray  # [MAX_BEATS, 2] normal: QRS and T amplitude
     ectopic: np.ndarray  # [3] normal: direction of a ventricular ectopic beat
     rhythm: rhythm.Draws
     noise: np.ndarray  # [8, 5000] mV
+    faults: faults.Faults
 
 
 def render(latents: dict[str, float], rng: np.random.Generator, coupling: float = 1.0,
@@ -59,21 +61,32 @@ def render(latents: dict[str, float], rng: np.random.Generator, coupling: float 
             saturates at `MAX_NOISE`.
     Returns:
         [12, 5000] float32, mV at 500 Hz; leads I II III aVR aVL aVF V1..V6.
+    """
+    return trace(latents, draw_private(rng), coupling, ecg_noise)
+
+
+def trace(latents: dict[str, float], private: Private, coupling: float = 1.0,
+          ecg_noise: float = 1.0) -> np.ndarray:
+    """The electrocardiogram of one subject from its private numbers.
+
+    Args:
+        latents, coupling, ecg_noise: as in `render`; private: from `draw_private`.
+    Returns:
+        [12, 5000] float32, mV, as from `render`.
     Source: dipole after Sameni et al. 2007 (10.1155/2007/43407), leads after Dower et al. 1980.
     """
     ecg_noise = min(ecg_noise, MAX_NOISE)
-    private = draw_private(rng)
     shown = couple(latents, private.uniform, private.rate, coupling)
     feature = features(shown, private.normal, ecg_noise)
     beats = rhythm.beats(private.rhythm, feature.rate, feature.fibrillation, feature.diabetes)
     record = waves.canvas()
-    field = lead_field(private.field, ecg_noise)
+    field = faults.misplace(lead_field(private.field, ecg_noise), private.faults)
     _draw_beats(record, field, feature, private, beats, ecg_noise)
     _draw_ectopic_beats(record, field, feature, private, beats)
     eight = waves.cut(record) + private.noise  # [8, 5000]
     if feature.fibrillation:
         eight += rhythm.f_waves(private.rhythm)
-    return twelve_leads(eight)  # [12, 5000]
+    return twelve_leads(faults.spoil(eight, private.faults))  # [12, 5000]
 
 
 def draw_private(rng: np.random.Generator) -> Private:
@@ -82,9 +95,26 @@ def draw_private(rng: np.random.Generator) -> Private:
         normal=dict(zip(PRIVATE_SD, rng.standard_normal(len(PRIVATE_SD)).tolist())),
         uniform=dict(zip(SWITCHES, rng.random(len(SWITCHES)).tolist())),
         rate=float(rng.standard_normal()), field=rng.standard_normal(LEAD_FIELD_DRAWS),
-        local=rng.standard_normal((3, 8)), local_time=rng.random(2),
+        local=rng.standard_normal((_LOCAL_KERNELS + 1, 8)), local_time=rng.random(_LOCAL_KERNELS),
         jitter=rng.standard_normal((rhythm.MAX_BEATS, 2)), ectopic=rng.standard_normal(3),
-        rhythm=rhythm.draw(rng), noise=electrode_noise(rng))
+        rhythm=rhythm.draw(rng), noise=electrode_noise(rng), faults=faults.draw(rng))
+
+
+def private_latents(private: Private) -> dict[str, float]:
+    """What belongs to the record alone, by name, at ecg_noise 1; units in `latents`."""
+    named = {f"ecg_{name}": sd * private.normal[name] for name, sd in PRIVATE_SD.items()}
+    field = private.field.tolist()
+    named.update({f"field_{lead}_{axis}": field[3 * row + k]
+                  for row, lead in enumerate(EIGHT) for k, axis in enumerate("xyz")})
+    named.update(zip(("field_shift", "field_up", "field_limb", "field_chest"), field[24:]))
+    draws = private.rhythm
+    named.update(
+        ecg_rate=private.rate, local_qrs=float(np.sqrt(np.mean(private.local[:-1] ** 2))),
+        local_t=float(np.sqrt(np.mean(private.local[-1] ** 2))),
+        breathing_rate=rhythm.breathing_rate(draws), rr_spread=1000 * rhythm.spread(draws),
+        ectopic_beat=float(rhythm.ectopic_kind(draws)), cables=float(private.faults.cables),
+        chest_misplaced=float(private.faults.chest), burst=float(private.faults.burst))
+    return named
 
 
 def ventricles(feature: Features) -> Kernels:
@@ -151,8 +181,8 @@ def _draw_beats(record: np.ndarray, field: np.ndarray, feature: Features, privat
     count = len(time)
     qrs_all = Kernels(np.append(qrs.centre, local_qrs.centre),
                       np.append(qrs.width, local_qrs.width), qrs.vector)
-    amplitude = np.concatenate(
-        [turned @ qrs.vector, np.broadcast_to(local_qrs.vector, (count, 8, 2))], axis=2)
+    local = np.broadcast_to(local_qrs.vector, (count, *local_qrs.vector.shape))  # [B, 8, 4]
+    amplitude = np.concatenate([turned @ qrs.vector, local], axis=2)
     waves.place(record, qrs_all, amplitude * jitter[:, :1, None], time)
     amplitude = turned @ t.vector  # [B, 8, 9]
     amplitude[:, :, waves.T_PEAKS[0]] += local_t
@@ -193,8 +223,9 @@ def _breathing(field: np.ndarray, breath: np.ndarray) -> np.ndarray:
 
 
 def _local(feature: Features, private: Private, ecg_noise: float) -> tuple[Kernels, np.ndarray]:
-    """Non-dipolar activity: two brief QRS kernels and a T amplitude in each lead, mV."""
-    pattern = ecg_noise * private.local * _LOCAL_LEADS  # [3, 8]
-    centre = (private.local_time - .45) * .8 * feature.qrs
-    width = np.full(2, .090 * feature.qrs)
-    return Kernels(centre, width, _LOCAL_QRS * pattern[:2].T), _LOCAL_T * pattern[2]
+    """Non-dipolar activity: four brief QRS kernels and a T amplitude in each lead, mV."""
+    pattern = ecg_noise * private.local * _LOCAL_LEADS  # [5, 8]
+    place = (np.arange(_LOCAL_KERNELS) + private.local_time) / _LOCAL_KERNELS  # [4], 0..1
+    centre = (place - .45) * .8 * feature.qrs
+    width = np.full(_LOCAL_KERNELS, .075 * feature.qrs)
+    return Kernels(centre, width, _LOCAL_QRS * pattern[:-1].T), _LOCAL_T * pattern[-1]

@@ -38,6 +38,10 @@ DENSITY = 1.05  # g/ml, myocardium
 RINGS = (0.20, 0.45, 0.75)  # depth of the three rings, as a fraction of the cavity's length
 FRACTIONS = (0.0, 0.55, 1.0)  # of the systolic motion, in the frames ED, mid and ES
 RESIDUALS = 4 * 7  # (shared + three rings) x (constant + three harmonics)
+ANATOMY = (  # what `Heart.anatomy` holds
+    "long_short_ratio", "oval_cos", "oval_sin", "rv_length_factor", "rv_along_factor",
+    "rv_centre_factor", "contraction_gradient", *(f"wall_residual_{k}" for k in range(1, 17)),
+    *(f"contraction_residual_{k}" for k in range(1, 17)))
 _RANGES = {
     "lvedv_target": (20.0, 900.0), "lvm_target": (10.0, 900.0), "ef_target": (1.0, 95.0),
     "longitudinal_strain": (-0.4, 0.0), "rv_sv_ratio": (0.2, 3.0), "rv_ef_target": (5.0, 95.0),
@@ -51,6 +55,8 @@ _REFERENCE_MM = 5.7  # mean thickness to which the offsets refer; both scale tog
 _THICKNESS_SD = 0.35 / _REFERENCE_MM  # residual of regional thickness, relative
 _CONTRACTION_SD = 0.15  # residual of regional shortening, relative
 _RING_CONTRACTION = np.array([0.97, 1.0, 1.14])[:, None]  # more towards the apex
+_GRADIENT_SD = 0.03  # spread of that gradient between people
+_OVAL_SD = 0.02  # of the cavity's radius
 _LATERAL_GAIN = 0.09  # lateral wall moves more than the septum
 _HARMONIC_SD = np.sqrt([.25, .30, .30, .06, .06, .015, .015])  # neighbours' correlation near .5
 _SCAR_SIGMA = 18.0  # degrees, width of the scar's edge
@@ -74,6 +80,8 @@ class Heart:
     rv_areas: [3 phases] mm2, blood of the RV in the middle ring.
     length: mm, L at ED; radius: mm, R at ED; longitudinal_strain: ELL; shortening: s0.
     contraction: [3 rings, 144], g; bmi: kg/m2, for the fat of the chest wall.
+    anatomy: [39], named by `ANATOMY`: the subject's own shape, drawn apart from all physiology;
+    residuals are means over the AHA segments, relative, before mass and ejection are met.
     """
 
     endo: np.ndarray
@@ -90,6 +98,7 @@ class Heart:
     longitudinal_strain: float
     shortening: float
     bmi: float
+    anatomy: np.ndarray
 
 
 def realise(latents: dict[str, float], rng_anatomy: np.random.Generator) -> Heart:
@@ -111,14 +120,17 @@ def realise(latents: dict[str, float], rng_anatomy: np.random.Generator) -> Hear
     _check(latents)
     z = rng_anatomy.standard_normal(7 + 2 * RESIDUALS)
     shape, z_wall, z_motion = z[:7], z[7:7 + RESIDUALS], z[7 + RESIDUALS:]
-    lr = min(max(3.2 + 0.12 * shape[0], 2.8), 3.6)
+    form = _form(shape)  # [7]
+    lr = form[0]
     radius = (1500.0 * latents["lvedv_target"] / (math.pi * lr)) ** (1 / 3)  # mm
     length = lr * radius
-    roundness = _roundness(shape[1], shape[2])  # [144]
+    roundness = _roundness(form[1], form[2])  # [144]
+    thicker = _residual(z_wall, _THICKNESS_SD)  # [3, 144]
+    stronger = _residual(z_motion, _CONTRACTION_SD) + form[6] * _TOWARDS_APEX  # [3, 144]
     scar = scar_field(latents["scar_size"], int(latents["scar_territory"]),
                       latents["scar_transmurality"])  # [3, 144]
-    wall, mass = _wall(latents, radius, length, roundness, scar, z_wall)  # [3, 144]
-    contraction = _contraction(latents, scar, z_motion)  # [3, 144]
+    wall, mass = _wall(latents, radius, length, roundness, scar, thicker)  # [3, 144]
+    contraction = _contraction(latents, scar, stronger)  # [3, 144]
     strain = latents["longitudinal_strain"]
     moments = _moments(roundness, contraction)
     shortening = _shortening(moments, contraction, latents["ef_target"] / 100, strain)
@@ -126,9 +138,10 @@ def realise(latents: dict[str, float], rng_anatomy: np.random.Generator) -> Hear
         shortening * contraction, latents["lbbb"]), strain)
     lv_volumes = _lv_volumes(latents["lvedv_target"], roundness, contraction, shortening,
                              strain, latents["lbbb"])
-    rv_volumes, rv_areas, ellipse = _right_ventricle(latents, lv_volumes, epi[:, 1], length, shape)
+    rv_volumes, rv_areas, ellipse = _right_ventricle(latents, lv_volumes, epi[:, 1], length, form)
+    anatomy = np.concatenate([form, _SEGMENTS @ thicker.ravel(), _SEGMENTS @ stronger.ravel()])
     return Heart(endo, epi, scar, contraction, lv_volumes, rv_volumes, mass, ellipse, rv_areas,
-                 length, radius, strain, shortening, float(latents["bmi"]))
+                 length, radius, strain, shortening, float(latents["bmi"]), anatomy)
 
 
 def scar_field(size: float, territory: int, transmurality: float) -> np.ndarray:
@@ -216,14 +229,33 @@ def _offset_field() -> np.ndarray:
 
 _OFFSET = _offset_field()
 _SEPTAL = np.sin(_THETA)  # 1 at the septum, -1 at the lateral wall
+_TOWARDS_APEX = np.array([-1.0, 0.0, 1.0])[:, None]  # of the rings
 _DYSSYNCHRONY = np.exp(-0.5 * ((np.abs(ANGLES - 90.0) + 180.0) % 360.0 - 180.0) ** 2 / 40.0**2)
+
+
+def _segment_means() -> np.ndarray:
+    """[16, 3 * 144]: rows average a field of the rings over each AHA segment."""
+    number = np.concatenate([aha_segment(ANGLES + 1e-6, ring) for ring in range(3)])
+    member = (number == np.arange(1, 17)[:, None]).astype(float)
+    return member / member.sum(axis=1, keepdims=True)
+
+
+_SEGMENTS = _segment_means()
 
 
 # ---- left ventricle ------------------------------------------------------------------------------
 
-def _roundness(z_cos: float, z_sin: float) -> np.ndarray:
+def _form(z: np.ndarray) -> np.ndarray:
+    """[7] the first entries of `ANATOMY` from seven standard normal numbers."""
+    ratio = min(max(3.2 + 0.12 * z[0], 2.8), 3.6)
+    factors = (min(max(1 + sd * value, low), 2 - low)
+               for value, sd, low in zip(z[3:6], (.05, .05, .06), (.8, .8, .85)))
+    return np.array([ratio, _OVAL_SD * z[1], _OVAL_SD * z[2], *factors, _GRADIENT_SD * z[6]])
+
+
+def _roundness(cos: float, sin: float) -> np.ndarray:
     """[144]: a slightly oval cavity of unchanged area."""
-    field = 1 + 0.02 * (z_cos * np.cos(2 * _THETA) + z_sin * np.sin(2 * _THETA))
+    field = 1 + cos * np.cos(2 * _THETA) + sin * np.sin(2 * _THETA)
     return field / math.sqrt(float(np.mean(field**2)))
 
 
@@ -245,7 +277,7 @@ def _ellipsoid_wall(volume: float, radius: float, length: float) -> float:
 
 
 def _wall(latents: dict[str, float], radius: float, length: float, roundness: np.ndarray,
-          scar: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, float]:
+          scar: np.ndarray, thicker: np.ndarray) -> tuple[np.ndarray, float]:
     """Thickness of the rings at ED, [3, 144] mm, and the mass (g) of the wall they define."""
     volume = 1000 * latents["lvm_target"] / DENSITY  # mm3
     h = _ellipsoid_wall(volume, radius, length)
@@ -257,7 +289,7 @@ def _wall(latents: dict[str, float], radius: float, length: float, roundness: np
     gap = (radius + h) * outer - inner  # [40]
     at_rings = (radius + h) * np.sqrt(1 - (np.array(RINGS) / end) ** 2)[:, None] - (
         radius * _RING_RADIUS)  # [3, 1]
-    relative = 1 + _OFFSET / _REFERENCE_MM + _residual(z, _THICKNESS_SD)
+    relative = 1 + _OFFSET / _REFERENCE_MM + thicker
     thinning = 1 - 0.35 * latents["scar_transmurality"] * scar
     tau = np.maximum(relative, 0.4) * thinning / at_rings  # [3, 144], thickness over gap, unscaled
     linear = float((_ALL_HATS @ (weight * inner * gap)) @ (tau @ roundness)) / POINTS
@@ -269,10 +301,10 @@ def _wall(latents: dict[str, float], radius: float, length: float, roundness: np
     return kappa * tau * at_rings, mass
 
 
-def _contraction(latents: dict[str, float], scar: np.ndarray, z: np.ndarray) -> np.ndarray:
+def _contraction(latents: dict[str, float], scar: np.ndarray, stronger: np.ndarray) -> np.ndarray:
     """g of the rings, [3, 144]: about 1; scar hardly moves, a left block slows the septum."""
     loss = min(0.35 + 0.75 * latents["scar_transmurality"], 1.2)
-    healthy = _RING_CONTRACTION * (1 - _LATERAL_GAIN * _SEPTAL) + _residual(z, _CONTRACTION_SD)
+    healthy = _RING_CONTRACTION * (1 - _LATERAL_GAIN * _SEPTAL) + stronger
     block = 1 - 0.45 * latents["lbbb"] * _DYSSYNCHRONY
     return np.maximum(healthy, 0.3) * block * (1 - loss * scar)
 
@@ -327,18 +359,18 @@ _SIDE_COS, _SIDE_SIN = _SEPTAL[_SIDE], np.cos(_THETA)[_SIDE]  # across and along
 
 
 def _right_ventricle(latents: dict[str, float], left: np.ndarray, epi: np.ndarray, length: float,
-                     shape: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+                     form: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Volumes (ml) and areas (mm2) of the three phases, and the ellipse [3, 3] (mm)."""
     stroke = (left[0] - left[2]) * latents["rv_sv_ratio"]
     end_diastole = stroke / (latents["rv_ef_target"] / 100)
     ejected = (left[0] - left[1]) / (left[0] - left[2])
     volumes = end_diastole - stroke * np.array([0.0, ejected, 1.0])
-    rv_length = length * 0.95 * min(max(1 + 0.05 * shape[3], 0.8), 1.2)
+    rv_length = length * 0.95 * form[3]
     stretch = 1 + np.array(FRACTIONS) * latents["longitudinal_strain"]
     areas = 1000 * volumes / (0.75 * rv_length * stretch)
     outer = epi.mean(axis=1)  # [3]
-    along = 1.40 * outer * min(max(1 + 0.05 * shape[4], 0.8), 1.2)
-    centre = 0.80 * outer * min(max(1 + 0.06 * shape[5], 0.85), 1.15)
+    along = 1.40 * outer * form[4]
+    centre = 0.80 * outer * form[5]
     across = _fit_across(areas, centre, along, epi[:, _SIDE])
     return volumes, areas, np.stack([centre, along, across], axis=1)
 

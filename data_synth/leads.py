@@ -95,6 +95,11 @@ def electrode_noise(rng: np.random.Generator) -> np.ndarray:
     return _FROM_ELECTRODES @ noise  # [8, 5000]
 
 
+def from_electrodes(electrode: int) -> np.ndarray:
+    """[8]: what each independent lead sees of one electrode (an index into ELECTRODES)."""
+    return _FROM_ELECTRODES[:, electrode]
+
+
 def _band(power: np.ndarray, rms: float) -> np.ndarray:
     """Amplitudes whose Gaussian spectrum has the given power law and root mean square (mV)."""
     amplitude = np.sqrt(power)

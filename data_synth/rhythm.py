@@ -63,8 +63,8 @@ def beats(draws: Draws, rate: float, fibrillation: bool, diabetes: float) -> Bea
         intervals in fibrillation: Alcaraz and Rieta 2008, Rev Esp Cardiol 61:154.
     """
     mean = 60 / rate
-    breathing = .18 + .12 * draws.levels[0]  # Hz
-    sdnn = (.015 + .030 * draws.levels[1]) / (1 + .4 * diabetes)
+    breathing = breathing_rate(draws)
+    sdnn = spread(draws) / (1 + .4 * diabetes)
     nominal = mean * np.arange(MAX_BEATS)  # [MAX_BEATS]
     if fibrillation:
         rr = SHORTEST_RR + draws.gamma * max(mean - SHORTEST_RR, .05) / 5
@@ -100,16 +100,34 @@ def f_waves(draws: Draws) -> np.ndarray:
     return (_F_WAVE_LEADS[:, None] * wave).astype(np.float32)  # [8, 5000]
 
 
+def breathing_rate(draws: Draws) -> float:
+    """Hz."""
+    return float(.18 + .12 * draws.levels[0])
+
+
+def spread(draws: Draws) -> float:
+    """Standard deviation of sinus intervals without diabetes, s."""
+    return float(.015 + .030 * draws.levels[1])
+
+
+def ectopic_kind(draws: Draws) -> int:
+    """Kind of the record's early beat in sinus rhythm: SINUS (none), ATRIAL or VENTRICULAR."""
+    if draws.ectopy[0] >= .04:
+        return SINUS
+    return VENTRICULAR if draws.ectopy[3] < .6 else ATRIAL
+
+
 def _ectopy(rr: np.ndarray, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
     """About 4 % of records have one early beat: ventricular with a full pause, or atrial."""
     kind = np.zeros(len(rr), int)
-    if draws.ectopy[0] >= .04:
+    early_kind = ectopic_kind(draws)
+    if early_kind == SINUS:
         return rr, kind
     beat = 2 + int(draws.ectopy[1] * 6)
     early = .52 + .2 * draws.ectopy[2]
     rr = rr.copy()
-    kind[beat] = VENTRICULAR if draws.ectopy[3] < .6 else ATRIAL
-    pause = (2 - early) if kind[beat] == VENTRICULAR else 1.05
+    kind[beat] = early_kind
+    pause = (2 - early) if early_kind == VENTRICULAR else 1.05
     rr[beat + 1] = pause * rr[beat]
     rr[beat] = early * rr[beat]
     return rr, kind

@@ -4,9 +4,11 @@
     heart       = geometry(latents; anatomy stream)      -> phenotypes, image, segmentation
     ECG         = electrocardiogram(latents, volumes of the heart; coupling, ecg_noise; ecg stream)
     labels      = (CAD, AF, DM) of the latents
+    phenotypes, only if label_noise > 0: with the errors of `label_noise` (labels stream)
 
-Glossary: latents, the shared physiology and the volumes realised by the geometry; stream, an
-independent random generator (see `streams`); coupling, how much of the physiology beyond
+Glossary: latents, the shared physiology, the volumes realised by the geometry, the subject's
+anatomy and what is private to each modality (see `latents`); stream, an independent random
+generator (see `streams`); coupling, how much of the physiology beyond
 demographics reaches the ECG; ecg_noise, factor on what hides it there.
 """
 
@@ -19,13 +21,14 @@ from typing import NamedTuple
 import numpy as np
 
 from data_synth import cine, electrocardiogram, geometry, physiology
+from data_synth.label_noise import measured
+from data_synth.latents import LATENTS
 from data_synth.streams import check_seed, check_subject, generator
 from reference.cohort import IMAGE_SHAPE, LABELS, LEADS, PHENOTYPES, SAMPLES
 
-VERSION = "1.0"  # changes whenever the same seed gives other bits
+VERSION = "2.0"  # changes whenever the same seed gives other bits
 _REALISED = {"lvedv": "LVEDV", "lvesv": "LVESV", "lvef": "LVEF", "lvm": "LVM", "rvedv": "RVEDV",
              "rvesv": "RVESV", "rvef": "RVEF", "wt_global": "WT_Global"}  # latent: phenotype
-LATENTS = (*physiology.NAMES, *_REALISED)
 _COLUMN = {phenotype.name: k for k, phenotype in enumerate(PHENOTYPES)}
 
 
@@ -53,7 +56,7 @@ class Simulation(NamedTuple):
 
 def simulate(subjects: Sequence[int], seed: int = 0, *, coupling: float = 1.0,
              ecg_noise: float = 1.0, ecg_seed: int | None = None,
-             cmr_seed: int | None = None) -> Simulation:
+             cmr_seed: int | None = None, label_noise: float = 0.0) -> Simulation:
     """Simulate paired ECG and CMR of the given subjects.
 
     Args:
@@ -65,19 +68,22 @@ def simulate(subjects: Sequence[int], seed: int = 0, *, coupling: float = 1.0,
             1 = realistic, 0.5 = clear; saturates at 4.
         ecg_seed: replaces the seed of the ECG's own stream alone.
         cmr_seed: replaces the seed of the image's own stream alone.
+        label_noise: >= 0; factor on errors of the phenotypes like those of automated phenotyping;
+            0 = exact, 1 = realistic (see `label_noise`). Latents and diagnoses stay exact.
     Returns:
         ecg, cmr, segmentation, phenotypes, labels, latents (see `Simulation`).
     Raises:
         TypeError, ValueError: an argument of the wrong type or out of range.
     """
-    numbers = check_arguments(subjects, seed, coupling, ecg_noise, ecg_seed, cmr_seed)
+    numbers = check_arguments(subjects, seed, coupling, ecg_noise, ecg_seed, cmr_seed,
+                              label_noise)
     n = len(numbers)
     result = Simulation(
         np.empty((n, len(LEADS), SAMPLES), np.float32), np.empty((n, *IMAGE_SHAPE), np.float32),
         np.empty((n, *IMAGE_SHAPE), np.uint8), np.empty((n, len(PHENOTYPES))),
         np.empty((n, len(LABELS))), {name: np.empty(n) for name in LATENTS})
     for row, number in enumerate(numbers):
-        one = simulate_one(number, seed, coupling, ecg_noise, ecg_seed, cmr_seed)
+        one = simulate_one(number, seed, coupling, ecg_noise, ecg_seed, cmr_seed, label_noise)
         for array, value in zip(result[:-1], one[:-1]):
             array[row] = value
         for name, column in result.latents.items():
@@ -86,28 +92,35 @@ def simulate(subjects: Sequence[int], seed: int = 0, *, coupling: float = 1.0,
 
 
 def simulate_one(subject: int, seed: int = 0, coupling: float = 1.0, ecg_noise: float = 1.0,
-                 ecg_seed: int | None = None, cmr_seed: int | None = None) -> Subject:
+                 ecg_seed: int | None = None, cmr_seed: int | None = None,
+                 label_noise: float = 0.0) -> Subject:
     """Simulate one subject; arguments as in `simulate`, but not checked beyond the seeds."""
     latents = physiology.sample(subject, seed)
     heart = geometry.realise(latents, generator(seed, subject, "anatomy"))
     phenotypes = geometry.phenotypes(heart, latents)  # [61]
     latents.update({name: float(phenotypes[_COLUMN[column]])
                     for name, column in _REALISED.items()})
-    cmr, segmentation = cine.render(
-        heart, generator(seed if cmr_seed is None else cmr_seed, subject, "cmr"))
-    ecg = electrocardiogram.render(
-        latents, generator(seed if ecg_seed is None else ecg_seed, subject, "ecg"),
-        coupling, ecg_noise)
+    latents.update(zip(geometry.ANATOMY, heart.anatomy.tolist()))
+    scene = cine.draw_scene(generator(seed if cmr_seed is None else cmr_seed, subject, "cmr"))
+    private = electrocardiogram.draw_private(
+        generator(seed if ecg_seed is None else ecg_seed, subject, "ecg"))
+    ecg = electrocardiogram.trace(latents, private, coupling, ecg_noise)
+    cmr, segmentation = cine.paint(heart, scene)
+    latents.update(electrocardiogram.private_latents(private), **cine.private_latents(scene))
     labels = np.array([latents["cad"], latents["af"], latents["dm"]])
+    if label_noise:
+        phenotypes = measured(phenotypes, latents["heart_rate"],
+                                          generator(seed, subject, "labels"), label_noise)
     return Subject(ecg, cmr, segmentation, phenotypes, labels, latents)
 
 
 def check_arguments(subjects: Iterable[int], seed: int, coupling: float, ecg_noise: float,
-                    ecg_seed: int | None = None, cmr_seed: int | None = None) -> list[int]:
+                    ecg_seed: int | None = None, cmr_seed: int | None = None,
+                    label_noise: float = 0.0) -> list[int]:
     """Check everything that `simulate` is given and return the subjects as ints.
 
     Args:
-        subjects, seed, coupling, ecg_noise, ecg_seed, cmr_seed: as in `simulate`.
+        subjects, seed, coupling, ecg_noise, ecg_seed, cmr_seed, label_noise: as in `simulate`.
     Returns:
         The subject numbers.
     Raises:
@@ -127,6 +140,7 @@ def check_arguments(subjects: Iterable[int], seed: int, coupling: float, ecg_noi
             check_seed(name, value)
     _check_real("coupling", coupling, 1.0, "0..1")
     _check_real("ecg_noise", ecg_noise, math.inf, "finite and at least 0")
+    _check_real("label_noise", label_noise, math.inf, "finite and at least 0")
     return numbers
 
 

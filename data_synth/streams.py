@@ -17,6 +17,7 @@ STREAMS = {  # name -> key; a key is never used again for another purpose
     "anatomy": 1,  # true regional anatomy, seen by the image and by the phenotypes
     "ecg": 2,  # what belongs to the electrocardiogram alone
     "cmr": 3,  # what belongs to the image alone
+    "labels": 4,  # errors of the phenotypes, if asked for
 }
 MAX_SUBJECT = 2**63 - 1  # subject numbers are stored as int64
 MAX_SEED = 2**128 - 1  # the entropy that SeedSequence holds without folding

@@ -20,6 +20,12 @@ SIZE = 210  # pixels
 PIXEL_MM = 1.8
 HEART_AT = (84.0, 108.0)  # row, column: usual place of the heart in the image
 BODY_DRAWS = 44  # standard normal numbers that the body uses
+BODY = {  # name -> (place among those numbers, mean, SD), units in `latents`; others are unnamed
+    "chest_muscle_log": (1, 0.0, .2), "chest_row": (2, 103.0, 3.0), "chest_column": (3, 105.0, 3.0),
+    "chest_height": (4, 62.0, 3.5), "chest_width": (5, 76.0, 4.0), "liver_row": (20, 0.0, 4.0),
+    "liver_column": (23, 0.0, 5.0), "liver_height": (24, 34.0, 5.0), "liver_width": (25, 46.0, 6.0),
+    "stomach_row": (26, 0.0, 4.0), "stomach_height": (28, 20.0, 4.0),
+    "stomach_signal": (30, .55, .12), "aorta_radius": (33, 6.0, .6)}
 _F = np.float32
 _AXIS = np.arange(SIZE, dtype=_F)
 _COARSE = 27  # texture cells per side
@@ -32,6 +38,34 @@ def _upsample(cells: int) -> np.ndarray:
 
 
 _UP = _upsample(_COARSE)
+_DOME = (146, 72)  # row, column: usual place of the liver's dome
+
+
+def _push() -> np.ndarray:
+    """[91, 210]: how much of the liver's motion each pixel shares; 1 at the dome, 0 far away."""
+    y, x = np.arange(-45, 46)[:, None] / 45, (np.arange(SIZE) - _DOME[1]) / 45
+    return (np.maximum(1 - y * y, 0) ** 2 * np.maximum(1 - x * x, 0) ** 2).astype(_F)
+
+
+_PUSH = _push()
+
+
+class Pose(NamedTuple):
+    """A turn of the body in the image about a point (pixels), clockwise."""
+
+    y: float = 0.0
+    x: float = 0.0
+    sin: float = 0.0
+    cos: float = 1.0
+
+    def place(self, y: float, x: float) -> tuple[float, float]:
+        """Where a point of the upright body comes to lie."""
+        down, right = y - self.y, x - self.x
+        return (self.y + self.cos * down + self.sin * right,
+                self.x - self.sin * down + self.cos * right)
+
+
+UPRIGHT = Pose()
 
 
 class Contrast(NamedTuple):
@@ -89,13 +123,15 @@ def coil(z: np.ndarray) -> np.ndarray:
     return down[:, None] * across  # [210, 210]
 
 
-def body(bmi: float, tissue: Contrast, z: np.ndarray, grain: np.ndarray) -> np.ndarray:
+def body(bmi: float, tissue: Contrast, z: np.ndarray, grain: np.ndarray,
+         roll: float = 0.0) -> np.ndarray:
     """The chest without the heart.
 
     Args:
         bmi: kg/m2, sets the thickness of subcutaneous fat and nothing else.
         tissue: intensities; z: [BODY_DRAWS] standard normal numbers;
-        grain: [210, 210] float32 texture.
+        grain: [210, 210] float32 texture;
+        roll: degrees that the patient lies turned, clockwise in the image.
     Returns:
         [210, 210] float32, blood = 1, air = 0.
     Source: own drawing of an oblique short-axis section of the chest.
@@ -105,53 +141,79 @@ def body(bmi: float, tissue: Contrast, z: np.ndarray, grain: np.ndarray) -> np.n
     muscle = 6.0 * math.exp(0.2 * z[1])
     y, x = 103 + 3 * z[2], 105 + 3 * z[3]
     high, wide = 62 + 3.5 * z[4], 76 + 4 * z[5]  # inner chest, pixels
+    turn = math.radians(roll)
+    pose = Pose(y, x, math.sin(turn), math.cos(turn))
     image = np.full((SIZE, SIZE), _F(tissue.lung))
-    _organs(image, tissue, z[6:], y, x, high, wide)
-    _surround(image, y, x, high, wide, tissue.skeletal)
-    _spine(image, tissue, z[39:], y, x, high)
+    _organs(image, tissue, z[6:], (y, x, high, wide), pose)
+    _surround(image, y, x, high, wide, tissue.skeletal, pose)
+    _spine(image, tissue, z[39:], (y, x, high), pose)
     for grow, value in ((muscle, tissue.fat), (muscle + fat, 0.0)):
         # every layer is thicker in front and at the sides than at the back
-        _surround(image, y - 0.15 * grow, x, high + 0.75 * grow, wide + 0.85 * grow, value)
+        _surround(image, y - 0.15 * grow, x, high + 0.75 * grow, wide + 0.85 * grow, value,
+                  pose)
     image *= 1 + grain
     return image
 
 
-def _organs(image: np.ndarray, tissue: Contrast, z: np.ndarray, y: float, x: float, high: float,
-            wide: float) -> None:
+def beat(frame: np.ndarray, shift: float) -> np.ndarray:
+    """The body in another frame: the beating heart moves the dome of the liver.
+
+    Args:
+        frame: [210, 210] float32; shift: pixels, positive downwards, at the dome; -1..1.
+    Returns:
+        [210, 210] float32; rows are interpolated, and nothing moves 45 pixels away from the dome.
+    Source: own choice; a held breath still leaves the heart's own push on the diaphragm.
+    """
+    moved = frame.copy()
+    rows = slice(_DOME[0] - 45, _DOME[0] + 46)
+    step = 1 if shift > 0 else -1
+    before = frame[rows.start - step:rows.stop - step]
+    moved[rows] += _F(abs(shift)) * _PUSH * (before - frame[rows])
+    return moved
+
+
+def _organs(image: np.ndarray, tissue: Contrast, z: np.ndarray, chest: tuple, pose: Pose) -> None:
     """Paint lung vessels, mediastinal fat, liver, stomach and aorta into the chest."""
+    y, x, high, wide = chest
     for k in range(7):
         _paint(image, y - 6 + 22 * z[k], x + (0.62 * wide + 5 * z[k + 7]) * (-1) ** k,
-               1.6, 2.4, 0.4)
+               1.6, 2.4, 0.4, pose)
     _paint(image, y - 0.62 * high, x - 6 + 5 * z[15], 0.32 * high, 26 + 4 * z[16],
-           0.8 * tissue.fat)  # in front of the heart
+           0.8 * tissue.fat, pose)  # in front of the heart
     _paint(image, y + 0.62 * high + 4 * z[14], x - 0.48 * wide + 5 * z[17], 34 + 5 * z[18],
-           46 + 6 * z[19], tissue.liver)
+           46 + 6 * z[19], tissue.liver, pose)
     _paint(image, y + 0.60 * high + 4 * z[20], x + 0.45 * wide + 5 * z[21], 20 + 4 * z[22],
-           24 + 4 * z[23], 0.55 + 0.12 * z[24])  # stomach and spleen
+           24 + 4 * z[23], 0.55 + 0.12 * z[24], pose)  # stomach and spleen
     _paint(image, y + 0.52 * high + 2 * z[25], x + 20 + 2 * z[26], 6 + 0.6 * z[27],
-           6 + 0.6 * z[27], 0.95)  # descending aorta
+           6 + 0.6 * z[27], 0.95, pose)  # descending aorta
 
 
-def _spine(image: np.ndarray, tissue: Contrast, z: np.ndarray, y: float, x: float,
-           high: float) -> None:
+def _spine(image: np.ndarray, tissue: Contrast, z: np.ndarray, chest: tuple, pose: Pose) -> None:
     """Paint the muscles of the back, a vertebra and the spinal fluid."""
+    y, x, high = chest
     x += 3 * z[0] - 2
-    _paint(image, y + 0.86 * high, x, 22 + 2 * z[1], 28 + 2 * z[2], tissue.skeletal)
-    _paint(image, y + 0.70 * high, x, 11 + z[3], 13 + z[4], tissue.bone)
-    _paint(image, y + 0.92 * high, x, 4.0, 5.0, 1.1)
+    _paint(image, y + 0.86 * high, x, 22 + 2 * z[1], 28 + 2 * z[2], tissue.skeletal, pose)
+    _paint(image, y + 0.70 * high, x, 11 + z[3], 13 + z[4], tissue.bone, pose)
+    _paint(image, y + 0.92 * high, x, 4.0, 5.0, 1.1, pose)
 
 
 def _surround(image: np.ndarray, y: float, x: float, high: float, wide: float,
-              value: float) -> None:
+              value: float, pose: Pose = UPRIGHT) -> None:
     """Lay one intensity over everything outside an ellipse, with a one-pixel edge."""
-    alpha = _outside(_AXIS, _AXIS, y, x, high, wide)
+    alpha = _outside(_AXIS, _AXIS, (*pose.place(y, x), high, wide), pose)
     image += alpha * (_F(value) - image)
 
 
-def _outside(rows: np.ndarray, columns: np.ndarray, y: float, x: float, high: float,
-             wide: float) -> np.ndarray:
-    """Share of each pixel outside an ellipse, [rows, columns] float32."""
-    level = (((rows - _F(y)) / _F(high)) ** 2)[:, None] + ((columns - _F(x)) / _F(wide)) ** 2
+def _outside(rows: np.ndarray, columns: np.ndarray, ellipse: tuple, pose: Pose) -> np.ndarray:
+    """Share of each pixel outside a turned ellipse (y, x, high, wide), [rows, columns] float32."""
+    y, x, high, wide = ellipse
+    down, right = rows - _F(y), columns - _F(x)
+    a, b = 1 / high**2, 1 / wide**2
+    cos2, sin2 = pose.cos**2, pose.sin**2
+    level = (_F(a * cos2 + b * sin2) * down * down)[:, None] + (
+        _F(a * sin2 + b * cos2) * right * right)
+    if pose.sin:
+        level += (_F(2 * (b - a) * pose.sin * pose.cos) * down)[:, None] * right
     sharp = _F(0.5 * min(high, wide))  # level - 1 is about 2 d / half-axis
     level -= _F(1)
     level *= sharp
@@ -159,15 +221,17 @@ def _outside(rows: np.ndarray, columns: np.ndarray, y: float, x: float, high: fl
     return np.clip(level, 0, 1, out=level)
 
 
-def _paint(image: np.ndarray, y: float, x: float, high: float, wide: float, value: float) -> None:
+def _paint(image: np.ndarray, y: float, x: float, high: float, wide: float, value: float,
+           pose: Pose = UPRIGHT) -> None:
     """Lay an ellipse with a one-pixel edge over the image, within its own rows and columns."""
     high, wide = max(high, 1.0), max(wide, 1.0)
-    top, bottom = _span(y, high)
-    left, right = _span(x, wide)
+    y, x = pose.place(y, x)
+    top, bottom = _span(y, math.hypot(high * pose.cos, wide * pose.sin))
+    left, right = _span(x, math.hypot(wide * pose.cos, high * pose.sin))
     if top >= bottom or left >= right:
         return
     part = image[top:bottom, left:right]
-    outside = _outside(_AXIS[top:bottom], _AXIS[left:right], y, x, high, wide)
+    outside = _outside(_AXIS[top:bottom], _AXIS[left:right], (y, x, high, wide), pose)
     part += (1 - outside) * (_F(value) - part)
 
 

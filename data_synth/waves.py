@@ -31,7 +31,7 @@ _SAMENI_T = (
     (1, .80, .04, .40), (1, 1.58, .08, .30),
     (2, 1.05, -.12, .45), (2, 1.25, -.20, .40), (2, 1.55, -.35, .20))
 T_PEAKS = [2, 4, 7]  # of these, the latest on each axis: the peak of the T wave
-_T_AXES = np.array([1.0, 1.4, .55])  # the published T is too tall in V2-V3, too low in II
+_T_AXES = np.array([.92, 1.9, .44])  # the published T is too tall in V2-V3, too low in II
 QRS_NATURAL = .0770  # s, duration of the kernels above before scaling
 T_PEAK_NATURAL = 1.68 * _PHASE  # s after the R peak
 T_PEAK_TO_END = .085  # s

@@ -25,7 +25,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_synth.simulation import LATENTS, VERSION, Subject, check_arguments, simulate_one
+from data_synth.latents import LATENTS
+from data_synth.simulation import VERSION, Subject, check_arguments, simulate_one
 from reference import cohort, cohort_write
 
 try:
@@ -47,6 +48,7 @@ class Task(NamedTuple):
     seed: int
     coupling: float
     ecg_noise: float
+    label_noise: float
     ecg_dtype: str
     cmr_dtype: str
     segmentation: bool
@@ -55,7 +57,7 @@ class Task(NamedTuple):
 def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: int = 0, *,
                  coupling: float = 1.0, ecg_noise: float = 1.0, workers: int = 1,
                  ecg_dtype: str = "float32", cmr_dtype: str = "float32",
-                 segmentation: bool = True, enrich: float = 0.0,
+                 segmentation: bool = True, enrich: float = 0.0, label_noise: float = 0.0,
                  progress: Callable[[int, int], None] | None = None) -> dict:
     """Simulate subjects and write them as a cohort, or continue where such a run was stopped.
 
@@ -72,6 +74,7 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
         segmentation: whether to write the segmentations.
         enrich: noted in the manifest: the share that the subjects were chosen for (see
             `selection.enriched_subjects`); 0 = not chosen.
+        label_noise: as in `simulate`; noted in the manifest.
         progress: called with (subjects done by this call, subjects it has to do).
     Returns:
         The manifest.
@@ -80,21 +83,22 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
             use or unfinished with other arguments; before any work.
         OSError: the disk is full or the directory cannot be written.
     """
-    numbers = check_arguments(subjects, seed, coupling, ecg_noise)
+    numbers = check_arguments(subjects, seed, coupling, ecg_noise, label_noise=label_noise)
     if isinstance(workers, bool) or not isinstance(workers, (int, np.integer)):
         raise TypeError(f"workers={workers!r} ({type(workers).__name__}), but should be an int")
     if not 1 <= workers <= MAX_WORKERS:
         raise ValueError(f"workers={workers}, but should be in 1..{MAX_WORKERS}")
     generator = {"name": "data_synth", "version": VERSION, "seed": int(seed),
                  "coupling": float(coupling), "ecg_noise": float(ecg_noise),
-                 "enrich": float(enrich)}
+                 "enrich": float(enrich), "label_noise": float(label_noise)}
     with _only_writer(Path(directory)):
         held = cohort_write.create(
             directory, len(numbers), ecg_dtype=ecg_dtype, cmr_dtype=cmr_dtype,
             segmentation=segmentation, latents=LATENTS, generator=generator, resume=True)
         missing = _missing_rows(held, numbers, directory)
         tasks = [Task(os.fspath(directory), row, tuple(numbers[row:row + CHUNK]), int(seed),
-                      float(coupling), float(ecg_noise), ecg_dtype, cmr_dtype, bool(segmentation))
+                      float(coupling), float(ecg_noise), float(label_noise), ecg_dtype, cmr_dtype,
+                      bool(segmentation))
                  for row in range(0, len(numbers), CHUNK) if missing[row:row + CHUNK].any()]
         _write_all(tasks, int(workers), progress)
         return cohort_write.finish(directory)
@@ -102,8 +106,8 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
 
 def write_rows(task: Task) -> Task:
     """Simulate and write the rows of one task, which is returned; not yet marked as written."""
-    people = [simulate_one(subject, task.seed, task.coupling, task.ecg_noise)
-              for subject in task.subjects]
+    people = [simulate_one(subject, task.seed, task.coupling, task.ecg_noise,
+                           label_noise=task.label_noise) for subject in task.subjects]
     cohort_write.write_rows(task.directory, task.first_row, _stored(people, task))
     return task
 

@@ -14,6 +14,7 @@ from helpers import assert_close, assert_equal, assert_shape
 from test_synth_geometry import average, hearts
 
 COUNT = 300
+SEPTAL_HALF = np.abs(ANGLES - 90.0) < 90.0
 PIXEL = 1.8
 
 
@@ -29,6 +30,11 @@ class Average:
 
     def random(self, size):
         return np.full(size, .5)
+
+
+def seen(heart, stream=None):
+    """The contours that the slice shows; without a stream those of the middle ring."""
+    return cine.shown(heart, cine.draw_scene(stream or Average()))
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +89,14 @@ def test_render_bmi_changes_fat_only():
 
 def test_render_mask_areas_are_the_analytic_ones(population):
     errors = []
-    for heart, _, mask, _ in population:
+    for subject, (heart, _, mask, _) in enumerate(population):
+        cut = seen(heart, streams.generator(0, subject, "cmr"))
+        centre, along, across = heart.rv_ellipse.T[..., None]  # [3, 1] each
+        right = geometry.crescent_area(centre, along, across, cut.epi[:, SEPTAL_HALF])
         for phase in range(3):
-            cavity = math.pi * np.mean(heart.endo[phase, 1] ** 2)
-            muscle = math.pi * np.mean(heart.epi[phase, 1] ** 2) - cavity
-            areas = np.array([cavity, muscle, heart.rv_areas[phase]])
+            cavity = math.pi * np.mean(cut.endo[phase] ** 2)
+            muscle = math.pi * np.mean(cut.epi[phase] ** 2) - cavity
+            areas = np.array([cavity, muscle, right[phase]])
             counted = np.array([(mask[phase] == label).sum() for label in (1, 2, 3)]) * PIXEL**2
             errors.append((counted - areas) / areas)
     errors = np.array(errors)
@@ -149,7 +158,7 @@ def test_labels_against_a_loop():
     heart = hearts(scar_size=20.0, scar_territory=3.0, scar_transmurality=.8)
     _, mask = cine.render(heart, Average())
     row, column = axis_of(mask)
-    rows, columns, rho, theta, across, along = cine._window(heart, np.zeros(3))
+    rows, columns, rho, theta, across, along = cine._window(seen(heart), np.zeros(3))
     k = np.unravel_index(np.argmin(rho), rho.shape)
     assert_close("axis", (rows.start + k[0], columns.start + k[1]), (row, column), atol=1.0)
     wrong = 0
@@ -236,13 +245,90 @@ def test_noise_is_rician_and_private(population):
 def test_bounds_contain_the_heart():
     for seed in range(6):
         heart = hearts(seed)
-        above, below, left, right = cine.bounds(heart, 45.0)
+        above, below, left, right = cine.bounds(seen(heart), 45.0)
         _, mask = cine.render(heart, Average())
         row, column = axis_of(mask)
         points = np.argwhere(mask[0] > 0)
         got = (row - points[:, 0].min(), points[:, 0].max() - row,
                column - points[:, 1].min(), points[:, 1].max() - column)
         assert_close("reach", got, (above, below, left, right), atol=1.6)
+
+
+# ---- slice, patient, liver -----------------------------------------------------------------------
+
+def scene(seed=11, **slip):
+    """A scene with slice offset (mm), roll (degrees), and motion of the liver as given."""
+    drawn = cine.draw_scene(rng(seed))
+    wanted = np.array([slip.get("offset", 0) / 2.5, slip.get("roll", 0) / 4,
+                       slip.get("mid", 0) / .35, slip.get("es", 0) / .35])
+    return drawn._replace(slip=wanted)
+
+
+def test_slice_offset_changes_the_image_and_not_the_phenotypes():
+    heart = hearts()
+    before = geometry.phenotypes(heart, {"heart_rate": 60.0})
+    areas = [(cine.paint(heart, scene(offset=mm))[1][0] == 1).sum() for mm in (-5, 0, 5)]
+    assert areas[0] > 1.02 * areas[1] > 1.04 * areas[2], areas
+    assert_equal("phenotypes", geometry.phenotypes(heart, {"heart_rate": 60.0}), before)
+    spread = [cine.slice_offset(cine.draw_scene(rng(k))) for k in range(200)]
+    assert_close("spread", np.std(spread), 2.5, atol=.4)
+    assert max(map(abs, spread)) <= 6
+
+
+def test_patient_roll_turns_heart_and_chest_together():
+    heart, turned = average(), []
+    for roll in (-8.0, 8.0):
+        image, mask = cine.paint(heart, scene(roll=roll))
+        row, column = axis_of(mask) - np.argwhere(mask[0] == cine.RV_BLOOD).mean(axis=0)
+        turned.append(math.degrees(math.atan2(row, column)))
+    assert_close("septum", turned[1] - turned[0], 16.0, atol=1.5)
+    left, right = (cine.paint(heart, scene(roll=roll))[0][0] for roll in (-8.0, 8.0))
+    assert np.abs(left - right)[160:].max() > .3, "the chest turns as well"
+    colour, flat = tissue.contrast(np.zeros(8)), np.zeros((210, 210), np.float32)
+    angles = []
+    for roll in (-8.0, 0.0, 8.0):
+        body = tissue.body(26.5, colour, np.zeros(tissue.BODY_DRAWS), flat, roll)
+        bright = np.argwhere((np.abs(body - 1.1) < .05) & (np.indices((210, 210))[0] > 130))
+        row, column = bright.mean(axis=0) - (103, 105)  # spinal fluid, below the chest's middle
+        angles.append(math.degrees(math.atan2(-column, row)))  # clockwise from straight down
+        chest = np.argwhere(body > .02)
+        moment = np.cov(chest.T)  # wider than high; its long axis turns with the patient
+        angles.append(math.degrees(.5 * math.atan2(2 * moment[0, 1], moment[1, 1] - moment[0, 0])))
+    assert_close("spine", np.diff(angles[0::2]), [8, 8], atol=.8)
+    assert_close("chest", np.diff(angles[1::2]), [8, 8], atol=1.0)
+
+
+def test_liver_moves_between_frames():
+    """A ramp of one per row falls by the shift at the dome and stays where the heart is not."""
+    ramp = np.repeat(np.arange(210, dtype=np.float32)[:, None], 210, axis=1)
+    for shift in (-.6, .6):
+        moved = tissue.beat(ramp, shift) - ramp
+        assert_close("dome", moved[146, 72], -shift, atol=1e-4)
+        assert_equal("far away", moved[:101].any() or moved[192:].any() or moved[:, 118:].any(),
+                     False)
+    assert_equal("still", tissue.beat(ramp, 0.0), ramp)
+    image, _ = cine.paint(average(), scene(mid=.5, es=-.5))
+    still, mask = cine.paint(average(), scene())
+    assert_equal("first frame", image[0], still[0])
+    for phase in (1, 2):
+        assert not np.array_equal(image[phase], still[phase])
+        inside = mask[phase] == cine.LV_BLOOD
+        assert_equal("heart", image[phase][inside], still[phase][inside])
+
+
+def test_private_latents_of_the_image():
+    drawn = scene(offset=3.0, roll=-6.0, mid=.2, es=-.3)
+    got = cine.private_latents(drawn)
+    want = {"slice_offset": 3, "patient_roll": -6, "liver_shift_mid": .2, "liver_shift_es": -.3,
+            "heart_row": 8 * drawn.z[9], "heart_column": 8 * drawn.z[10],
+            "heart_turn": 14.5 * drawn.z[8], "muscle_signal": tissue.contrast(drawn.z[:8]).muscle,
+            "fat_rim": 3.5 * math.exp(.35 * drawn.z[11]), "coil_4": drawn.z[27],
+            "papillary_2_angle": -150 + 9 * drawn.z[16], "papillary_1_radius":
+            3.6 * math.exp(.18 * drawn.z[19]), "papillary_2_depth": .62 + .05 * drawn.z[18],
+            "liver_row": 4 * drawn.chest[20], "aorta_radius": 6 + .6 * drawn.chest[33],
+            "noise_level": .035 + .03 * drawn.u[0], "banding": float(drawn.u[6] < .1)}
+    for name, value in want.items():
+        assert_close(name, got[name], value, rtol=1e-9)
 
 
 # ---- tissue --------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -202,7 +204,7 @@ def test_beats_vary_and_the_record_is_not_a_dipole():
         beat = median_beat(record(subject))[[0, 1, 6, 7, 8, 9, 10, 11], 110:190]
         energy = np.linalg.svd(beat, compute_uv=False) ** 2
         beyond.append(1 - energy[:3].sum() / energy.sum())
-    assert .003 < np.mean(beyond) < .05, f"energy beyond three components {np.mean(beyond)}"
+    assert .007 < np.mean(beyond) < .03, f"energy beyond three components {np.mean(beyond)}"
 
 
 def parts(**changes):
@@ -282,10 +284,10 @@ def test_population_amplitudes(population):
             ("rate", x[:, 1].mean(), 60, 67), ("axis", np.median(x[:, 3]), 10, 40),
             ("Sokolow", sokolow.mean(), 1.6, 2.2), ("Sokolow SD", sokolow.std(), .45, .9),
             ("SV1", -s[:, 6].mean(), .55, .95), ("SV2", -s[:, 7].mean(), .5, 1.0),
-            ("RV2", r[:, 7].mean(), .3, .65), ("T in V2", t[:, 7].mean(), .15, .45),
-            ("T in II", t[:, 1].mean(), .12, .35), ("P in II", x[:, 54].mean(), .08, .16)):
+            ("RV2", r[:, 7].mean(), .3, .65), ("T in V2", t[:, 7].mean(), .15, .35),
+            ("T in II", t[:, 1].mean(), .18, .35), ("P in II", x[:, 54].mean(), .08, .16)):
         assert low < value < high, f"{name}={value:.3f}, but should be in {low}..{high}"
-    assert np.corrcoef(table["bmi"], x[:, 3])[0, 1] < -.25
+    assert np.corrcoef(table["bmi"], x[:, 3])[0, 1] < -.33
     lvmi = table["lvm"] / table["bsa"]
     assert .15 < np.corrcoef(sokolow, lvmi)[0, 1] < .45
 
@@ -309,6 +311,51 @@ def test_less_noise_shows_more(population):
         left = residual(table[name], demographics)
         clearer = held_out_correlation(shown[1.0, .5], left)
         assert clearer > held_out_correlation(shown[1.0, 1.0], left) + .03, name
+
+
+def test_faults_reach_the_record():
+    """A swap of the arms turns lead I over and exchanges II with III; the chest leads stay."""
+    p, private = person(4), electrocardiogram.draw_private(generator(0, 4, "ecg"))
+    private = private._replace(faults=private.faults._replace(cables=0, chest=0, burst=0.0))
+    right = electrocardiogram.trace(p, private)
+    swapped = electrocardiogram.trace(
+        p, private._replace(faults=private.faults._replace(cables=1)))
+    assert_close("I", swapped[0], -right[0], atol=1e-5)
+    assert_close("II, III", swapped[[1, 2]], right[[2, 1]], atol=1e-5)
+    assert_equal("chest", swapped[6:], right[6:])
+    high = electrocardiogram.trace(p, private._replace(faults=private.faults._replace(chest=6)))
+    assert_equal("other leads", high[[0, 1, 8, 9, 10, 11]], right[[0, 1, 8, 9, 10, 11]])
+    first, _ = qrs_bounds(median_beat(right))
+    p_wave = [median_beat(x)[LEAD["V2"], first - 70:first - 20].mean() for x in (right, high)]
+    assert p_wave[1] < p_wave[0] - .01, f"P in V2 {p_wave}"
+    loose = private.faults._replace(burst=1.0, electrode=8, start=2000)
+    moved = electrocardiogram.trace(p, private._replace(faults=loose)) - right
+    assert np.abs(moved[LEAD["V6"]]).max() > .5 and not moved[:11].any()
+
+
+def test_private_latents():
+    """Named after what they do: of a record with one number changed, one latent changes."""
+    private = electrocardiogram.draw_private(generator(0, 4, "ecg"))
+    before = electrocardiogram.private_latents(private)
+    assert_close("ecg_axis", before["ecg_axis"], 19 * private.normal["axis"], rtol=1e-12)
+    assert_close("V3 z", before["field_V3_z"], private.field[3 * 4 + 2], rtol=1e-12)
+    assert_close("limb", before["field_limb"], private.field[26], rtol=1e-12)
+    field = private.field.copy()
+    field[5] += 1
+    changed = private._replace(field=field, rate=9.0, normal={**private.normal, "pr": 2.0})
+    after = electrocardiogram.private_latents(changed)
+    assert {name for name in after if after[name] != before[name]} == {
+        "field_II_z", "ecg_rate", "ecg_pr"}
+    assert after["ecg_rate"] == 9 and after["ecg_pr"] == 40
+    levels = np.array([0., 1., 0, 0, 0])
+    quiet = electrocardiogram.private_latents(private._replace(
+        rhythm=private.rhythm._replace(levels=levels, ectopy=np.array([.01, 0, 0, .5]))))
+    assert_close("rhythm", [quiet[name] for name in ("breathing_rate", "rr_spread",
+                                                     "ectopic_beat")], [.18, 45, 2], rtol=1e-9)
+    first, last = private.local[:4], private.local[4]
+    assert_close("local", [before["local_qrs"], before["local_t"]],
+                 [math.sqrt(sum(x * x for x in first.ravel()) / 32),
+                  math.sqrt(sum(x * x for x in last) / 8)], rtol=1e-9)
 
 
 def test_private_numbers_are_complete():

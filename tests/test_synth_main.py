@@ -49,17 +49,20 @@ def test_main_options(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "write_cohort", lambda *words, **options: seen.update(
         words=words, **options))
     command.main(["--subjects", "2", "--out", "x", "--workers", "3", "--coupling", "0.25",
-                  "--ecg-noise", "2", "--ecg-dtype", "float16", "--cmr-dtype", "uint8",
+                  "--ecg-noise", "2", "--label-noise", "0.5", "--ecg-dtype", "float16",
+                  "--cmr-dtype", "uint8",
                   "--no-segmentation", "--first-subject", "7", "--seed", "8"])
     assert seen.pop("words") == ("x", [7, 8], 8)
     assert isinstance(seen.pop("progress"), command.Progress)
     assert seen == {"enrich": 0.0, "workers": 3, "coupling": .25, "ecg_noise": 2.0,
-                    "ecg_dtype": "float16", "cmr_dtype": "uint8", "segmentation": False}
+                    "label_noise": .5, "ecg_dtype": "float16", "cmr_dtype": "uint8",
+                    "segmentation": False}
 
 
 @pytest.mark.parametrize("words", [
     ["--subjects", "0"], ["--subjects", "-3"], ["--subjects", "many"], ["--seed", "-1"],
-    ["--coupling", "1.5"], ["--coupling", "nan"], ["--ecg-noise", "-1"], ["--workers", "0"],
+    ["--coupling", "1.5"], ["--coupling", "nan"], ["--ecg-noise", "-1"], ["--label-noise", "-1"],
+    ["--workers", "0"],
     ["--ecg-dtype", "int8"], ["--cmr-dtype", "int8"], ["--first-subject", "-1"], ["--unknown"]])
 def test_main_refuses_with_one_line(tmp_path, capsys, words):
     with pytest.raises(SystemExit) as caught:

@@ -13,16 +13,21 @@ from helpers import assert_close, assert_equal, assert_shape
 from strategies import seeds
 
 COLUMN = {phenotype.name: k for k, phenotype in enumerate(data_synth.PHENOTYPES)}
+KIND = {latent.name: latent.kind for latent in data_synth.LATENT_INFO}
 ARRAYS = ("ecg", "cmr", "segmentation", "phenotypes", "labels")
 
 
-def assert_same(got, want, names=ARRAYS + ("latents",), rows=slice(None)):
+def assert_same(got, want, names=ARRAYS + ("latents",), rows=slice(None), redrawn=None):
+    """Equal bits; of the kind of latents that was drawn anew, the values differ."""
     for name in names:
         a, b = getattr(got, name), getattr(want, name)
         if name == "latents":
             assert list(a) == list(b)
             for key in a:
-                assert_equal(key, a[key], b[key][rows])
+                if KIND[key] != redrawn:
+                    assert_equal(key, a[key], b[key][rows])
+            assert any(not np.array_equal(a[key], b[key][rows]) for key in a
+                       if KIND[key] == redrawn) == (redrawn is not None)
         else:
             assert_equal(name, a, b[rows])
 
@@ -87,14 +92,14 @@ def test_simulate_no_subjects():
 def test_ecg_seed_replaces_the_ecg_alone(batch):
     other = data_synth.simulate(range(3), 5, ecg_seed=99)
     assert_same(other, batch, ("cmr", "segmentation", "phenotypes", "labels", "latents"),
-                slice(3))
+                slice(3), redrawn="ecg")
     assert not any(np.array_equal(a, b) for a, b in zip(other.ecg, batch.ecg))
     assert_same(data_synth.simulate(range(3), 5, ecg_seed=5), batch, rows=slice(3))
 
 
 def test_cmr_seed_replaces_the_image_alone(batch):
     other = data_synth.simulate(range(3), 5, cmr_seed=99)
-    assert_same(other, batch, ("ecg", "phenotypes", "labels", "latents"), slice(3))
+    assert_same(other, batch, ("ecg", "phenotypes", "labels", "latents"), slice(3), redrawn="cmr")
     assert not any(np.array_equal(a, b) for a, b in zip(other.cmr, batch.cmr))
     assert_same(data_synth.simulate(range(3), 5, cmr_seed=5), batch, rows=slice(3))
 
@@ -138,7 +143,9 @@ def test_simulate_one(batch):
     (([0],), {"coupling": True}, TypeError, "coupling=True"),
     (([0],), {"coupling": "1"}, TypeError, "coupling='1'"),
     (([0],), {"ecg_noise": -1.0}, ValueError, "ecg_noise=-1.0"),
-    (([0],), {"ecg_noise": float("inf")}, ValueError, "ecg_noise=inf")])
+    (([0],), {"ecg_noise": float("inf")}, ValueError, "ecg_noise=inf"),
+    (([0],), {"label_noise": -.5}, ValueError, "label_noise=-0.5"),
+    (([0],), {"label_noise": "1"}, TypeError, "label_noise='1'")])
 def test_simulate_refuses(arguments, options, error, words):
     with pytest.raises(error) as caught:
         data_synth.simulate(*arguments, **options)
@@ -164,7 +171,8 @@ def test_generator_is_pinned():
     """The same numbers on every machine and in every version; a change needs a new VERSION."""
     want = np.random.Generator(np.random.PCG64(np.random.SeedSequence(7, spawn_key=(2, 11, 0))))
     assert_equal("ecg", streams.generator(7, 11, "ecg").random(4), want.random(4))
-    assert streams.STREAMS == {"physiology": 0, "anatomy": 1, "ecg": 2, "cmr": 3}
+    assert streams.STREAMS == {"physiology": 0, "anatomy": 1, "ecg": 2, "cmr": 3,
+                               "labels": 4}
 
 
 def test_generator_refuses():

@@ -47,7 +47,7 @@ def test_write_cohort_is_valid_and_equals_simulate(written):
         assert_equal(name, got.latents[name], column)
     assert got.manifest["generator"] == {"name": "data_synth", "version": data_synth.VERSION,
                                          "seed": 4, "coupling": 1.0, "ecg_noise": 1.0,
-                                         "enrich": 0.0}
+                                         "enrich": 0.0, "label_noise": 0.0}
 
 
 def test_write_cohort_does_not_depend_on_workers_or_chunks(written, tmp_path, monkeypatch):
@@ -63,15 +63,18 @@ def test_write_cohort_does_not_depend_on_workers_or_chunks(written, tmp_path, mo
 
 
 def test_write_cohort_storage_and_dials(tmp_path):
-    data_synth.write_cohort(tmp_path / "c", [9, 2], 1, coupling=.5, ecg_noise=.5,
+    data_synth.write_cohort(tmp_path / "c", [9, 2], 1, coupling=.5, ecg_noise=.5, label_noise=1.5,
                             ecg_dtype="float16", cmr_dtype="uint8", segmentation=False)
-    got, want = cohort.load(tmp_path / "c"), data_synth.simulate([9, 2], 1, coupling=.5,
-                                                                 ecg_noise=.5)
+    got, want = cohort.load(tmp_path / "c"), data_synth.simulate(
+        [9, 2], 1, coupling=.5, ecg_noise=.5, label_noise=1.5)
     assert cohort.check(tmp_path / "c") == [] and got.segmentation is None
     assert_equal("ecg", got.ecg, want.ecg.astype(np.float16))
     assert_equal("cmr", got.cmr, np.rint(want.cmr * 255).astype(np.uint8))
     assert got.manifest["generator"]["coupling"] == .5
     assert got.manifest["generator"]["ecg_noise"] == .5
+    assert got.manifest["generator"]["label_noise"] == 1.5
+    assert_equal("phenotypes", got.phenotypes, want.phenotypes)
+    assert not np.array_equal(want.phenotypes[:, 0], want.latents["lvedv"])
 
 
 @pytest.mark.parametrize("options, error, words", [
