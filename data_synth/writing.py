@@ -106,8 +106,8 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
 
 def write_rows(task: Task) -> Task:
     """Simulate and write the rows of one task, which is returned; not yet marked as written."""
-    people = [simulate_one(subject, task.seed, task.coupling, task.ecg_noise,
-                           label_noise=task.label_noise) for subject in task.subjects]
+    people = [simulate_one(subject, task.seed, task.coupling, task.ecg_noise, None, None,
+                           task.label_noise) for subject in task.subjects]
     cohort_write.write_rows(task.directory, task.first_row, _stored(people, task))
     return task
 
