@@ -197,6 +197,10 @@ def test_ecg_view_same_seed_same_bits(view):
 
 def test_recipes_carry_the_published_numbers():
     assert CONTRASTIVE_ECG == ECGView(0.1, 1.0, 0.25, 0.5, 0.95, 0.0, 0.0)
+    assert CROP_ONLY == ECGView(0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    for recipe in (CROP_ONLY, CMRView()):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            recipe.rate = 0.5
     assert MDM_ECG == ECGView(0.075, 0.5, 0.2, 0.5, 1.0, 0.0, 0.0)
     assert CMRView() == CMRView(0.95, 0.5, 45.0, 0.5, 0.5, 0.5, 0.25, (0.6, 1.0), (3 / 4, 4 / 3))
 
@@ -260,6 +264,12 @@ def test_flip_mirrors_columns_only():
     assert_close("view", aug.cmr_view(image, noise_of(flip=0.7), view, 65), image, atol=1e-5)
 
 
+def test_a_rate_of_0_decides_against_even_for_a_draw_of_0():
+    view = dataclasses.replace(PLAIN, rotation=30.0)
+    assert_close("map", aug.affine(noise_of(flip=0.0, rotate=0.0, angle=1.0), view),
+                 torch.eye(2, 3)[None], atol=1e-7)
+
+
 @pytest.mark.parametrize("angle, degrees", [(1.0, 30.0), (0.0, -30.0), (0.75, 15.0)])
 def test_rotation_direction_by_scalars(angle, degrees):
     view = dataclasses.replace(PLAIN, rotation=30.0, rotation_rate=0.5)
@@ -270,6 +280,7 @@ def test_rotation_direction_by_scalars(angle, degrees):
         # the output pixel shows what the input has at its position turned by the angle
         want = scene(torch.tensor(c * x - s * y), torch.tensor(s * x + c * y))
         assert_close("pixel", got[0, :, row, column], want, atol=2e-3, call=f"{row, column}")
+    assert_equal("outside", got[0, :, [0, 0, -1, -1], [0, -1, 0, -1]], np.zeros((3, 4)))
     still = aug.cmr_view(smooth(), noise_of(rotate=0.6, angle=angle), view, 65)
     assert_close("not rotated", still, smooth(), atol=1e-5)
 

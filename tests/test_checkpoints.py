@@ -81,8 +81,12 @@ class Trap:
         return (exec, (f"open({self.victim!r}, 'w').close()",))
 
 
+@pytest.mark.parametrize("old_torch", [False, True])
 @pytest.mark.parametrize("legacy", [False, True])
-def test_a_file_that_would_run_code_is_refused_and_does_not_run(tmp_path, legacy):
+def test_a_file_that_would_run_code_is_refused_and_does_not_run(tmp_path, monkeypatch, legacy,
+                                                                old_torch):
+    if old_torch:  # 2.4 has no context manager for safe globals
+        monkeypatch.delattr(torch.serialization, "safe_globals")
     victim = tmp_path / "victim"
     torch.save({"model": {"w": torch.zeros(2)}, "args": Trap(victim)}, tmp_path / "a.pt",
                _use_new_zipfile_serialization=not legacy)
@@ -113,11 +117,12 @@ def test_a_trap_inside_a_namespace_is_refused(tmp_path):
 @pytest.mark.parametrize("old_torch", [False, True])
 def test_a_namespace_is_read_and_stays_refused_elsewhere(tmp_path, monkeypatch, old_torch):
     torch.save({"args": argparse.Namespace(lr=1e-5, model="mae")}, tmp_path / "a.pt")
-    before = set(torch.serialization.get_safe_globals())
-    if old_torch:  # 2.4 has no context manager for it
-        monkeypatch.delattr(torch.serialization, "safe_globals")
-    assert load(tmp_path / "a.pt")["args"].lr == 1e-5
-    assert set(torch.serialization.get_safe_globals()) == before
+    with torch.serialization.safe_globals([Trap]):  # what a caller has allowed stays allowed
+        before = set(torch.serialization.get_safe_globals())
+        if old_torch:  # 2.4 has no context manager for it
+            monkeypatch.delattr(torch.serialization, "safe_globals")
+        assert load(tmp_path / "a.pt")["args"].lr == 1e-5
+        assert set(torch.serialization.get_safe_globals()) == before and Trap in before
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / "a.pt", weights_only=True)
 
@@ -201,6 +206,13 @@ def test_arrays_are_as_good_as_tensors():
     model = encoder()
     state = {name: value.numpy() for name, value in model.state_dict().items()}
     got = load_authors_weights({"model": state, "epoch": 3}, heads=2)
+    assert_equal("features", got.features(record()), model.features(record()))
+
+
+def test_one_patch_may_be_the_whole_record():
+    model = ECGEncoder((1, 12, 60), (12, 60), 8, 1, 2).eval()
+    got = load_authors_weights(model.state_dict(), heads=2)
+    assert (got.grid, got.patch_embed.input_size) == ((1, 1), (1, 12, 60))
     assert_equal("features", got.features(record()), model.features(record()))
 
 

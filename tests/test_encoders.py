@@ -164,7 +164,9 @@ def test_attention_is_that_of_the_last_block():
 
 def test_drop_path_rises_linearly_to_the_last_block():
     assert_close("rates", [b.drop_path for b in tiny(drop_path=0.2).blocks], [0.0, 0.1, 0.2])
-    assert_close("one block", [b.drop_path for b in ECGEncoder(depth=1, drop_path=0.2).blocks], [0])
+    for depth, want in ((1, [0.0]), (2, [0.0, 0.2])):
+        model = ECGEncoder((1, 12, 60), (1, 20), 8, depth, 2, drop_path=0.2)
+        assert_close("rates", [b.drop_path for b in model.blocks], want)
 
 
 def test_ecg_sizes():
@@ -257,6 +259,14 @@ def test_small_resnets(arch, dim, parameters, size, cells):
     assert_equal("parameters", sum(p.numel() for p in model.parameters()), parameters)
     assert_shape("map", model.feature_map(torch.rand(1, 3, size, size)), (1, dim, cells, cells))
     assert_equal("dim", model.dim, dim)
+
+
+def test_convolutions_start_with_the_spread_of_their_fan_out():
+    torch.manual_seed(0)
+    model = CMREncoder("resnet18")
+    for layer, fan_out in ((model.conv1, 64 * 49), (model.layer3[0].conv1, 256 * 9),
+                           (model.layer4[0].downsample[0], 512)):
+        assert_close("spread", layer.weight.std(), math.sqrt(2 / fan_out), rtol=0.05)
 
 
 def test_cmr_encoder_refuses():

@@ -204,6 +204,15 @@ def test_attention_explicit_equals_fused_in_float32(N, H):
     assert_close("fused", attention(z), attention(z, explicit=True), rtol=1e-5, atol=1e-6)
 
 
+def test_attention_is_fused_unless_asked(monkeypatch):
+    attention, calls, fused = vit.Attention(4, 2), [], vit.F.scaled_dot_product_attention
+    monkeypatch.setattr(vit.F, "scaled_dot_product_attention",
+                        lambda *a: calls.append(a) or fused(*a))
+    for options, want in (({}, 1), ({"explicit": True}, 1), ({"explicit": False}, 2)):
+        attention(torch.zeros(1, 3, 4), **options)
+        assert len(calls) == want
+
+
 def test_attention_refuses_a_width_that_heads_do_not_divide():
     with pytest.raises(ValueError, match="10 is not a multiple of 4"):
         vit.Attention(10, 4)
@@ -241,6 +250,8 @@ def test_stochastic_depth_drops_whole_records_and_keeps_the_mean():
     # 5 standard deviations of a binomial share: false alarm below 1e-6
     assert_close("share kept", (kept > 0).double().mean(), 0.7, atol=5 * math.sqrt(0.21 / 20000))
     assert_equal("evaluation", block.eval().skip(branch), branch)
+    half = vit.Block(4, 2, drop_path=0.5).train().skip(branch[:100]) / branch[:100]
+    assert set(half.round(decimals=3).unique().tolist()) == {0.0, 2.0}
     assert_equal("no drop", vit.Block(4, 2).train().skip(branch), branch)
 
 
