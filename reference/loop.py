@@ -163,12 +163,12 @@ def fit(name: str, model: nn.Module, optimiser: torch.optim.Optimizer, stage: St
                 group["lr"] = rate * group.get("lr_scale", 1.0)
             model.train()
             loss = loss_of(batch)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
             history.losses.append(float(loss.detach()))
             if not math.isfinite(history.losses[-1]):
                 raise FloatingPointError(f"{name}: loss {history.losses[-1]} at step {step}")
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
             if progress:
                 progress(name, step + 1, steps, history.losses[-1])
             if step + 1 in validate_at:

@@ -290,7 +290,8 @@ def test_crop_has_the_drawn_area_ratio_and_place():
     for area, ratio, width, height in ((0.0, 0.5, 0.5, 0.5), (0.5, 0.5, 0.5**0.5, 0.5**0.5),
                                        (0.0, 1.0, 0.5**0.5, 0.125**0.5),
                                        (0.0, 0.0, 0.125**0.5, 0.5**0.5),
-                                       (1.0, 1.0, 1.0, 0.375**0.5)):
+                                       (1.0, 1.0, 1.0, 0.375**0.5),
+                                       (1.0, 0.0, 0.375**0.5, 1.0)):
         got = aug.affine(noise_of(area=area, ratio=ratio), view)[0]
         assert_close("map", got, [[width, 0, 0], [0, height, 0]], atol=1e-6)
     for column, row, x, y in ((0.0, 0.0, -0.5, -0.5), (1.0, 0.0, 0.5, -0.5), (0.5, 1.0, 0.0, 0.5)):

@@ -86,7 +86,7 @@ class Trap:
 def test_a_file_that_would_run_code_is_refused_and_does_not_run(tmp_path, monkeypatch, legacy,
                                                                 old_torch):
     if old_torch:  # 2.4 has no context manager for safe globals
-        monkeypatch.delattr(torch.serialization, "safe_globals")
+        monkeypatch.delattr(torch.serialization, "safe_globals", raising=False)
     victim = tmp_path / "victim"
     torch.save({"model": {"w": torch.zeros(2)}, "args": Trap(victim)}, tmp_path / "a.pt",
                _use_new_zipfile_serialization=not legacy)
@@ -117,12 +117,16 @@ def test_a_trap_inside_a_namespace_is_refused(tmp_path):
 @pytest.mark.parametrize("old_torch", [False, True])
 def test_a_namespace_is_read_and_stays_refused_elsewhere(tmp_path, monkeypatch, old_torch):
     torch.save({"args": argparse.Namespace(lr=1e-5, model="mae")}, tmp_path / "a.pt")
-    with torch.serialization.safe_globals([Trap]):  # what a caller has allowed stays allowed
-        before = set(torch.serialization.get_safe_globals())
-        if old_torch:  # 2.4 has no context manager for it
-            monkeypatch.delattr(torch.serialization, "safe_globals")
+    if old_torch:  # 2.4 has no context manager for it
+        monkeypatch.delattr(torch.serialization, "safe_globals", raising=False)
+    before = list(torch.serialization.get_safe_globals())
+    torch.serialization.add_safe_globals([Trap])  # what a caller has allowed stays allowed
+    try:
         assert load(tmp_path / "a.pt")["args"].lr == 1e-5
-        assert set(torch.serialization.get_safe_globals()) == before and Trap in before
+        assert set(torch.serialization.get_safe_globals()) == {*before, Trap}
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / "a.pt", weights_only=True)
 

@@ -98,6 +98,17 @@ def test_best_and_last_differ_where_the_best_came_earlier(tmp_path, monkeypatch)
     assert_equal("loaded", load_run(tmp_path)[0].cls_token, best["cls_token"])
 
 
+def test_every_validation_is_saved(tmp_path):
+    saved = {}
+
+    def look(name, step, steps, loss):
+        if (tmp_path / "last.pt").is_file():
+            saved[step] = len(checkpoints.load(tmp_path / "last.pt")["scores"])
+
+    run_stage(make_work(progress=look), "mdm", tmp_path)
+    assert saved == {4: 1, 5: 1, 6: 1, 7: 2, 8: 2, 9: 2}  # validations after steps 3, 6 and 9
+
+
 def test_pairing_reaches_the_contrastive_stage(tmp_path):
     losses = [run_stage(make_work(), "mmcl", tmp_path / str(i), pairing=pairing)[1].losses
               for i, pairing in enumerate((None, np.arange(N), np.arange(N)[::-1].copy()))]

@@ -82,6 +82,8 @@ def test_data_gives_rows_in_the_units_of_the_model(data):
     assert_close("images", data.images(rows, CPU), data.box[rows] / 255.0, atol=1e-7)
     floats = dataclasses.replace(data, box=(data.box / 255).astype(np.float32))
     assert_close("images", floats.images(rows, CPU), data.box[rows] / 255.0, atol=1e-7)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        data.ecg = data.ecg
     assert data.targets.dtype == np.float32 and np.isnan(data.targets[3, 4])
     assert_close("targets", data.targets[2], (data.phenotypes[2] - 7) / 3, atol=1e-6)
 
@@ -386,7 +388,8 @@ def test_labels_without_two_observed_classes_have_bounded_weights(monkeypatch, d
     labels[rows] = 1.0
     preset = dataclasses.replace(PRESET, window=T)
     model = fresh(build_ecg, 0, preset, outputs=64)
-    seen = wiring(monkeypatch, train_labels, model, dataclasses.replace(data, labels=labels), preset)
+    changed = dataclasses.replace(data, labels=labels)
+    seen = wiring(monkeypatch, train_labels, model, changed, preset)
     output = model(torch.tensor(data.ecg[rows])[:, None])
     weight = torch.tensor([1.0, math.sqrt(999), 1 / math.sqrt(999)])
     want = (masked_mse(output[:, :61], torch.tensor(data.targets[rows]))
