@@ -158,7 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{options.command}: interrupted; what was reached is saved", file=sys.stderr)
         return 130
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
         print(f"{options.command}: {_one_line(error)}", file=sys.stderr)
         return 2
 
