@@ -15,11 +15,11 @@ Given numbers are representable in float32, so a float32 port starts from the ve
 A large parameter is stored as a formula instead (`formula_tensor`), a large result as every k-th
 entry of its row-major order (`every` in the manifest).
 
-    u_i = (splitmix64(seed 2^32 + i) >> 11) / 2^53,   value_i = float32(shift + scale sqrt(12) (u_i - 1/2))
-"""
-
     u_i = (splitmix64(seed 2^32 + i) >> 11) / 2^53
     value_i = float32(shift + scale sqrt(12) (u_i - 1/2))
+"""
+
+from __future__ import annotations
 
 import io
 import json
@@ -169,7 +169,8 @@ def compare(name: str, got, want: np.ndarray, entry: Mapping, dtype: str) -> Dif
     except (TypeError, ValueError, RuntimeError):
         numeric = False
     if not numeric:
-        return Difference(name, False, math.inf, 0.0, (), f"not an array of real numbers: {got!r:.60}")
+        return Difference(name, False, math.inf, 0.0, (),
+                          f"not an array of real numbers: {repr(got)[:60]}")
     if got.shape != shape:
         return Difference(name, False, math.inf, 0.0, (),
                           f"shape {list(got.shape)}, should be {list(shape)}")
