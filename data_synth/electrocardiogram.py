@@ -154,7 +154,7 @@ def repolarisation(feature: Features, qrs: Kernels, t_peak: np.ndarray) -> Kerne
     Returns:
         9 kernels, centres [B, 9], vectors [3, 9] mV: the published ones and one of the ST segment.
     """
-    t = waves.t_kernels(t_peak)
+    t = waves.t_kernels(t_peak, feature.t_width)
     area = qrs.vector @ qrs.width  # [3] mV s
     along = area / max(float(np.linalg.norm(area)), 1e-9)  # [3]
     size = np.linalg.norm(t.vector, axis=0)  # [8]
@@ -214,7 +214,7 @@ def _t_peak(feature: Features, rr: np.ndarray) -> np.ndarray:
     """Time of the T peak after the R peak of each beat, s; QT follows RR with memory."""
     effective = .7 * 60 / feature.rate + .3 * np.clip(rr, .35, 1.8)
     qt = feature.qtc * effective ** (1 / 3)
-    return qt - waves.T_PEAK_TO_END - .4 * feature.qrs  # QT begins before the R peak
+    return qt - waves.T_PEAK_TO_END * feature.t_width - .4 * feature.qrs  # QT begins before the R peak
 
 
 def _breathing(field: np.ndarray, breath: np.ndarray) -> np.ndarray:

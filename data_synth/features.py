@@ -36,8 +36,8 @@ from data_synth.physiology import RATE_SD, expected
 
 # Private variation of the features, which hides physiology: SD at ecg_noise = 1
 PRIVATE_SD = {
-    "log_voltage": .24, "axis": 19.0, "turn": 9.0, "qrs": 8.5, "log_septum": .30, "log_base": .30,
-    "log_t": .28, "t_axis": 14.0, "t_turn": 12.0, "log_p": .20, "p_duration": 10.0,
+    "log_voltage": .28, "axis": 19.0, "turn": 9.0, "qrs": 8.5, "log_septum": .30, "log_base": .30,
+    "log_t": .28, "t_axis": 10.0, "t_turn": 8.0, "log_t_width": .12, "log_p": .20, "p_duration": 10.0,
     "log_terminal": .35, "pr": 20.0, "qtc": 18.0, "st": .02, "strain": .9, "q_depth": .3}
 SWITCHES = ("af_now", "lbbb", "rbbb", "q_wave")
 _GRADED = ("scar_size", "scar_transmurality", "dm", "dcm", "af")  # 0 in a healthy heart
@@ -64,6 +64,7 @@ class Features:
     t_gain: float  # 1 = the published kernels
     t_axis: float  # degrees that T turns in the frontal plane
     t_turn: float  # degrees that T turns backwards
+    t_width: float  # duration of T, 1 = average
     strain: float  # 0 none, 1 T against the QRS
     st: float  # mV along the QRS
     fibrillation: bool
@@ -120,7 +121,7 @@ def features(x: dict[str, float], normal: dict[str, float], ecg_noise: float) ->
     """
     n = {name: ecg_noise * sd * normal[name] for name, sd in PRIVATE_SD.items()}
     qrs, rate = _qrs_duration(x, n), min(max(x["heart_rate"], 36.0), 125.0)
-    turn = n["turn"] + .08 * (x["lvmi"] - 47)
+    turn = n["turn"] + .05 * (x["lvmi"] - 47)
     t_axis, t_turn = _t_angles(x, n)
     terminal = n["log_terminal"] + .45 * x["af"] + .007 * (x["lvmi"] - 47) + .02 * _weak(x, 60)
     qtc = _by_sex(x, 412, 422) + n["qtc"] + .05 * (x["lvmi"] - 47) + 4 * x["dm"] + .5 * max(
@@ -130,11 +131,11 @@ def features(x: dict[str, float], normal: dict[str, float], ecg_noise: float) ->
         septum=_QRS_GAIN * _ratio(n["log_septum"] - .02 * _weak(x, 60)),
         base=_QRS_GAIN * (x["rvedv"] / _by_sex(x, 176, 130)) ** .5 * _ratio(n["log_base"]),
         axis=_axis(x, n), turn=turn, qrs=qrs / 1000,
-        pr=min(max(160 + .3 * (x["age"] - 64) + n["pr"], 110.0), 280.0) / 1000,
+        pr=min(max(150 + .3 * (x["age"] - 64) + n["pr"], 110.0), 280.0) / 1000,
         qtc=min(max(qtc, 320.0), 560.0) / 1000,
         p_duration=_p_duration(x, n) / 1000, p_height=_ratio(n["log_p"]),
         p_terminal=_ratio(terminal), t_gain=_T_GAIN * _t_amplitude(x, n),
-        t_axis=t_axis, t_turn=t_turn, strain=_strain(x, n),
+        t_axis=t_axis, t_turn=t_turn, t_width=_ratio(n["log_t_width"]), strain=_strain(x, n),
         st=n["st"], fibrillation=x["af_now"] > .5, left_block=x["lbbb"] > .5,
         right_block=x["rbbb"] > .5, q_wave=_q_depth(x, n), scar_t=.012 * x["scar_size"],
         territory=int(x["scar_territory"]), diabetes=x["dm"])
@@ -151,12 +152,12 @@ def _by_sex(x: dict[str, float], man: float, woman: float) -> float:
 
 def _weak(x: dict[str, float], limit: float) -> float:
     """How far the ejection fraction lies below a limit, %."""
-    return max(limit - x["lvef"], 0.0)
+    return 10 * math.tanh(max(limit - x["lvef"], 0.0) / 10)
 
 
 def _voltage(x: dict[str, float], n: dict[str, float]) -> float:
     mass = (x["lvm"] / _by_sex(x, 103, 72)) ** .42
-    return mass * _ratio(-.016 * (x["bmi"] - 26.5) + n["log_voltage"]) * _by_sex(x, 1.06, .97)
+    return mass * _ratio(-.038 * (x["bmi"] - 26.5) + n["log_voltage"]) * _by_sex(x, 1.06, .97)
 
 
 def _axis(x: dict[str, float], n: dict[str, float]) -> float:
@@ -168,14 +169,14 @@ def _axis(x: dict[str, float], n: dict[str, float]) -> float:
 def _qrs_duration(x: dict[str, float], n: dict[str, float]) -> float:
     """QRS duration, ms."""
     block = 45 * x["lbbb"] + 35 * x["rbbb"]
-    duration = (88 + 5 * x["male"] + .07 * (x["lvm"] - 86) + .045 * (x["lvedv"] - 148)
+    duration = (84 + 5 * x["male"] + .07 * (x["lvm"] - 86) + .045 * (x["lvedv"] - 148)
                 + .05 * (x["age"] - 64) + .3 * _weak(x, 57) + .2 * x["scar_size"] + n["qrs"])
     return min(max(duration, 62.0), 160.0) + block
 
 
 def _p_duration(x: dict[str, float], n: dict[str, float]) -> float:
     """P duration, ms."""
-    duration = (108 + 4 * x["male"] + .25 * (x["age"] - 64) + 6 * x["af"]
+    duration = (108 + 4 * x["male"] + .25 * (x["age"] - 64) + 10 * x["af"]
                 + .25 * (x["bmi"] - 26.5) + n["p_duration"])
     return min(max(duration, 70.0), 170.0)
 
@@ -189,7 +190,7 @@ def _t_amplitude(x: dict[str, float], n: dict[str, float]) -> float:
 
 def _t_angles(x: dict[str, float], n: dict[str, float]) -> tuple[float, float]:
     """Turn of T in the frontal plane (a third of the QRS's, and private) and backwards, degrees."""
-    frontal = .35 * (_axis(x, n) - 15) + n["t_axis"]
+    frontal = .55 * (_axis(x, n) - 15) + n["t_axis"]
     return frontal, n["t_turn"] - .08 * (x["lvmi"] - 47) - 1.0 * _weak(x, 60)
 
 
@@ -200,5 +201,5 @@ def _strain(x: dict[str, float], n: dict[str, float]) -> float:
 
 def _q_depth(x: dict[str, float], n: dict[str, float]) -> float:
     """Dipole towards the scar that the early QRS loses, mV; small without a Q wave."""
-    lost = .25 * x["q_wave"] + (.010 + .018 * x["q_wave"]) * x["scar_size"]
+    lost = .60 * x["q_wave"] + (.010 + .010 * x["q_wave"]) * x["scar_size"]
     return lost * x["scar_transmurality"] * _ratio(n["q_depth"])

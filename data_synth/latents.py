@@ -89,6 +89,7 @@ ecg_log_base | log | force of base and right ventricle
 ecg_log_t | log | height of T
 ecg_t_axis | degree | turn of T in the frontal plane
 ecg_t_turn | degree | turn of T in the horizontal plane
+ecg_log_t_width | log | duration of T
 ecg_log_p | log | height of P
 ecg_p_duration | ms | P duration beyond atrial disease
 ecg_log_terminal | log | terminal force of P

@@ -117,10 +117,11 @@ def heart_targets(person: dict[str, float]) -> dict[str, float]:
     size = 160 * (person["height"] / 176) ** 1.3 if man else 125 * (person["height"] / 163) ** 1.3
     lvedv = size * math.exp(.145 * u - .006 * (person["heart_rate"] - 63) - .004 * a + .0112 * b
                             + .0025 * s - .05 * dm + .006 * scar + .35 * dcm)
-    lvm = lvedv * (.635 if man else .575) * math.exp(
-        .11 * c - .045 * u + .0012 * s + .003 * a + .0075 * b + .04 * dm + .25 * dcm)
-    ef = ((58.3 if man else 61.0) + 4.6 * e - .9 * u + .6 * c - .45 * scar - dm - 20 * dcm
-          - 5 * person["af_now"])
+    lvm = lvedv * (.625 if man else .575) * math.exp(
+        .105 * c - .045 * u + .0022 * (person["heart_rate"] - 63) + .0012 * s + .003 * a + .0075 * b
+        + .04 * dm - .10 * dcm)
+    ef = ((58.3 if man else 61.0) + 4.6 * e - .9 * u + .6 * c - .55 * scar - dm - 20 * dcm
+          - 5 * person["af_now"] - .04 * (person["heart_rate"] - 63))
     return {"lvedv_target": lvedv, "lvm_target": lvm, "ef_target": min(max(ef, 12.0), 78.0)}
 
 
@@ -164,15 +165,15 @@ def _longitudinal_strain(person: dict[str, float], z: float) -> float:
     """-16 % (men) or -18 %, in proportion to LVEF, weaker in concentric hearts (MacIver 2012)."""
     man = person["male"] > .5
     strain = (.16 if man else .18) * person["ef_target"] / (58.0 if man else 61.0)
-    ratio = person["lvm_target"] / person["lvedv_target"] / (.635 if man else .575)
+    ratio = person["lvm_target"] / person["lvedv_target"] / (.625 if man else .575)
     return -min(max(strain - .07 * math.log(ratio) - .006 * person["dm"] + .010 * z, .03), .25)
 
 
 def _right_ventricle(person: dict[str, float], z_ratio: float, z_ef: float) -> dict[str, float]:
     """Right-ventricular stroke volume over the left one, and ejection fraction."""
     man = person["male"] > .5
-    ef = (54 if man else 58) + .55 * (person["ef_target"] - (58 if man else 61)) + 4.3 * z_ef
-    return {"rv_sv_ratio": min(max(.985 + .07 * z_ratio, .75), 1.25),
+    ef = (54 if man else 58) + .55 * (person["ef_target"] - (58 if man else 61)) + 5.0 * z_ef
+    return {"rv_sv_ratio": min(max(.985 + .03 * z_ratio, .75), 1.25),
             "rv_ef_target": min(max(ef, 15.0), 78.0)}
 
 

@@ -25,16 +25,17 @@ _SAMENI_QRS = (
     (0, -.19, -.13, .0453, "septum"), (0, -.07, .85, .0378, "wall"), (0, 0., 1.11, .0332, "wall"),
     (0, .06, .75, .0302, "wall"), (0, .22, .06, .0378, "base"),
     (1, -.11, .32, .055, "wall"), (1, -.01, .51, .037, "wall"), (1, .065, -.32, .0604, "base"),
-    (2, -.15, -.40, .045, "septum"), (2, .095, .55, .05, "wall"))
+    (2, -.15, -.36, .045, "septum"), (2, .095, .55, .05, "wall"))
 _SAMENI_T = (
     (0, 1.20, .10, .45), (0, 1.42, .17, .302), (0, 1.68, .39, .1812),
     (1, .80, .04, .40), (1, 1.58, .08, .30),
     (2, 1.05, -.12, .45), (2, 1.25, -.20, .40), (2, 1.55, -.35, .20))
 T_PEAKS = [2, 4, 7]  # of these, the latest on each axis: the peak of the T wave
+_T_BROADER = 1.09  # T peak to T end is longer than the published kernels'
 _T_AXES = np.array([.92, 1.9, .44])  # the published T is too tall in V2-V3, too low in II
 QRS_NATURAL = .0770  # s, duration of the kernels above before scaling
 T_PEAK_NATURAL = 1.68 * _PHASE  # s after the R peak
-T_PEAK_TO_END = .085  # s
+T_PEAK_TO_END = .092  # s
 # Left bundle branch block, in units of the QRS duration: slow, leftwards and backwards, notched
 _LEFT_BLOCK = (
     (-.27, .090, (.70, .22, .30)), (.00, .105, (1.0, .10, .70)), (.29, .095, (1.0, .02, .60)))
@@ -95,7 +96,7 @@ def left_block_kernels(duration: float, gain: float) -> Kernels:
                    gain * .85 * np.array(vector).T)
 
 
-def t_kernels(t_peak: np.ndarray) -> Kernels:
+def t_kernels(t_peak: np.ndarray, width: float = 1.0) -> Kernels:
     """ST segment and T wave, their centres stretched with the time of the T peak.
 
     Args:
@@ -105,13 +106,13 @@ def t_kernels(t_peak: np.ndarray) -> Kernels:
     Source: Sameni et al. 2007 (10.1155/2007/43407).
     Differs: axes scaled, and the three broadest kernels narrowed so that the T wave ends.
     """
-    axis, phase, amplitude, width = zip(*_SAMENI_T)
+    axis, phase, amplitude, widths = zip(*_SAMENI_T)
     vector = np.zeros((3, 8))
     vector[list(axis), range(8)] = amplitude
     vector *= _T_AXES[:, None]
     stretch = np.asarray(t_peak)[:, None] / T_PEAK_NATURAL  # [B, 1]
     return Kernels(stretch * np.array(phase) * _PHASE,  # [B, 8]
-                   float(np.mean(stretch)) * np.array(width) * _PHASE, vector)
+                   float(np.mean(stretch)) * _T_BROADER * width * np.array(widths) * _PHASE, vector)
 
 
 def p_kernels(onset: float, duration: float, height: float, terminal: float) -> Kernels:
