@@ -1,12 +1,16 @@
-"""Session-wide settings: two CPU threads, and the parity table after the run."""
+"""Session-wide settings: two CPU threads, Triton's interpreter, the parity table after the run."""
 
 from __future__ import annotations
+
+import os
 
 import torch
 from hypothesis import HealthCheck, Phase, settings
 
 import helpers
 
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is first imported
 torch.set_num_threads(min(2, torch.get_num_threads()))
 settings.register_profile("suite", deadline=None, derandomize=True, print_blob=True,
                           suppress_health_check=[HealthCheck.too_slow])
