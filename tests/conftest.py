@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 import helpers
 
@@ -14,6 +14,8 @@ if not torch.cuda.is_available():
 torch.set_num_threads(min(2, torch.get_num_threads()))
 settings.register_profile("suite", deadline=None, derandomize=True, print_blob=True,
                           suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("mutation", settings.get_profile("suite"), max_examples=8, database=None,
+                          phases=(Phase.explicit, Phase.generate))  # a failure is not shrunk
 settings.load_profile("suite")
 
 
