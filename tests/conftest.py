@@ -1,15 +1,21 @@
-"""Session-wide settings: two CPU threads, and the parity table after the run."""
+"""Session-wide settings: two CPU threads, Triton's interpreter, the parity table after the run."""
 
 from __future__ import annotations
 
+import os
+
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 import helpers
 
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is first imported
 torch.set_num_threads(min(2, torch.get_num_threads()))
 settings.register_profile("suite", deadline=None, derandomize=True, print_blob=True,
                           suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("mutation", settings.get_profile("suite"), max_examples=8, database=None,
+                          phases=(Phase.explicit, Phase.generate))  # a failure is not shrunk
 settings.load_profile("suite")
 
 

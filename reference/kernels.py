@@ -1,0 +1,251 @@
+"""Fused and memory-saving variants of what is slow or large at scale, each beside its plain form.
+
+    l_ij = z_i . z_j r_i r_j / T,   r = 1 / max(|z|, 1e-12)
+    R_i  = log sum_j exp l_ij,      C_j = log sum_i exp l_ij
+    loss = mean_i (w R_i + (1 - w) C_i - l_ii)
+    d loss / d l_ij = (w exp(l_ij - R_i) + (1 - w) exp(l_ij - C_j) - [i = j]) / B
+
+    plain form                                        variant here
+    contrastive_loss.clip_loss, [B, B] logits kept    clip_loss_chunked: a few rows of l at a time,
+                                                      recomputed in the backward pass (any device)
+                                                      clip_loss_fused: the same in Triton
+    baseline.asymmetric_least_squares                 asymmetric_least_squares_fused: one thread a
+                                                      lane, in Triton
+
+Both CLIP variants keep 2 B numbers between the passes instead of B^2, so training memory is linear
+in B. `clip_loss_auto` chooses by a documented rule. Triton is the optional extra `kernels`; with
+TRITON_INTERPRET=1 in the environment it runs on the CPU, for checking.
+
+Glossary: B subjects, D embedding width, T temperature, w weight of the CMR -> ECG direction, l
+logits, r inverse lengths, z embeddings (CMR rows, ECG columns); baseline: see baseline.py.
+Source: contrastive_loss.py and baseline.py; recomputation after Chen et al. 2016 and Dao et al.
+2022.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reference.baseline import _check as _check_baseline
+from reference.contrastive_loss import _check_number, _check_pair, _common, clip_loss, full_precision
+
+LOGITS_AT_ONCE = 2**23  # of the chunked form: 32 MiB in float32, three buffers of it at the peak
+PLAIN_BATCH = 4096  # largest batch whose [B, B] logits (64 MiB, about five buffers) are kept
+LOWEST_TEMPERATURE = 0.025  # of the fused form: exp(-2 / T) must stay a normal float32
+
+
+def clip_loss_auto(z_cmr: Tensor, z_ecg: Tensor, temperature: float = 0.1,
+                   weight: float = 0.75) -> Tensor:
+    """The CLIP loss by whichever form fits: plain up to B = 4,096, chunked above.
+
+    Args, Returns, Raises: as `contrastive_loss.clip_loss`.
+    Source: as `contrastive_loss.clip_loss`.
+    """
+    form = clip_loss if len(z_cmr) <= PLAIN_BATCH else clip_loss_chunked
+    return form(z_cmr, z_ecg, temperature, weight)
+
+
+def clip_loss_chunked(z_cmr: Tensor, z_ecg: Tensor, temperature: float = 0.1,
+                      weight: float = 0.75, *, rows: int | None = None) -> Tensor:
+    """The CLIP loss without the B x B matrix, in plain torch.
+
+    Args:
+        z_cmr, z_ecg: [B, D], row i of both from subject i; any scale.
+        temperature: T > 0.
+        weight: w in [0, 1] on the CMR -> ECG direction.
+        rows: rows of logits held at a time; default so that they are 2^23 numbers.
+    Returns:
+        Scalar, as `contrastive_loss.clip_loss`.
+    Raises:
+        ValueError, TypeError: as `contrastive_loss.clip_loss`; rows < 1.
+    Source: as `contrastive_loss.clip_loss`.
+    Differs: logits are computed again in the backward pass (8 B^2 D operations, not 6); there are
+        no second derivatives.
+    """
+    _check_clip(z_cmr, z_ecg, temperature, weight)
+    if rows is not None and rows < 1:
+        raise ValueError(f"rows must be at least 1, got {rows}")
+    rows = rows or max(1, LOGITS_AT_ONCE // len(z_cmr))
+    cmr, ecg = _common(z_cmr, z_ecg)
+    with full_precision(cmr.device):
+        return _ChunkedCLIP.apply(cmr, ecg, temperature, weight, rows)
+
+
+def clip_loss_fused(z_cmr: Tensor, z_ecg: Tensor, temperature: float = 0.1, weight: float = 0.75,
+                    *, precision: str = "ieee") -> Tensor:
+    """The CLIP loss without the B x B matrix, in Triton.
+
+    Args:
+        z_cmr, z_ecg: [B, D] of one dtype, float32, bfloat16 or float16; D at most 1,024.
+        temperature: T >= 0.025: with |l| <= 1 / T no maximum needs to be subtracted.
+        weight: w in [0, 1] on the CMR -> ECG direction.
+        precision: of float32 products: "ieee" or, faster and to about three digits, "tf32".
+    Returns:
+        Scalar float32, as `contrastive_loss.clip_loss`.
+    Raises:
+        ValueError, TypeError: as `contrastive_loss.clip_loss`; a temperature or precision that is
+            not allowed; a device Triton does not run on.
+        RuntimeError: Triton is not installed.
+    Source: as `contrastive_loss.clip_loss`.
+    Differs: products take the embeddings in their own dtype with float32 sums; rows and columns are
+        summed in two passes (12 B^2 D operations), so that equal inputs give equal bits.
+    """
+    _check_clip(z_cmr, z_ecg, temperature, weight)
+    if temperature < LOWEST_TEMPERATURE:
+        raise ValueError(f"temperature={temperature}; at least {LOWEST_TEMPERATURE} is needed here, "
+                         "clip_loss_chunked takes any")
+    if precision not in ("ieee", "tf32"):
+        raise ValueError(f"precision must be 'ieee' or 'tf32', got {precision!r}")
+    allowed = (torch.float32, torch.bfloat16, torch.float16)
+    if z_cmr.dtype != z_ecg.dtype or z_cmr.dtype not in allowed:
+        raise TypeError(f"embeddings are {z_cmr.dtype}, {z_ecg.dtype}; one of {allowed} for both "
+                        "is needed")
+    if z_cmr.shape[1] > 1024:
+        raise ValueError(f"width {z_cmr.shape[1]}; at most 1024 is needed")
+    _triton(z_cmr.device)
+    return _FusedCLIP.apply(z_cmr, z_ecg, temperature, weight, precision)
+
+
+def asymmetric_least_squares_fused(signal: Tensor, lam: float = 1e7, p: float = 0.3,
+                                   iterations: int = 5) -> Tensor:
+    """Baseline of every lane by one thread each, in Triton.
+
+    Args:
+        signal: [..., T] tensor, real, T >= 3.
+        lam, p, iterations: as `baseline.asymmetric_least_squares`.
+    Returns:
+        [..., T] float64 on the same device; no gradient.
+    Raises:
+        ValueError, TypeError: as `baseline.asymmetric_least_squares`; not a tensor; a device
+            Triton does not run on.
+        RuntimeError: Triton is not installed.
+    Source: Eilers & Boelens 2005; the row recurrences of baseline.py.
+    Differs: 40 bytes of scratch a sample; singular lanes are their own baseline, as there.
+    """
+    if not isinstance(signal, Tensor):
+        raise TypeError(f"signal must be a tensor, got {type(signal).__name__}")
+    _check_baseline(signal, lam, p, iterations, "auto")
+    kernels = _triton(signal.device)
+    lanes = signal.detach().reshape(-1, signal.shape[-1]).to(torch.float64)  # [lanes, T]
+    return kernels.least_squares(lanes, lam, p, iterations).reshape(signal.shape)
+
+
+class _ChunkedCLIP(torch.autograd.Function):
+    """Rows of logits in turn; R, C are kept for the backward pass."""
+
+    @staticmethod
+    def forward(ctx, cmr: Tensor, ecg: Tensor, temperature: float, weight: float,
+                rows: int) -> Tensor:
+        u, v = _unit(cmr), _unit(ecg)  # [B, D]
+        B = len(u)
+        R, C = u.new_empty(B), u.new_full((B,), -torch.inf)
+        for start in range(0, B, rows):
+            part = slice(start, start + rows)
+            logits = u[part] @ v.T / temperature  # [rows, D] @ [D, B] -> [rows, B]
+            R[part] = logits.logsumexp(dim=1)
+            C = torch.logaddexp(C, logits.logsumexp(dim=0))
+        ctx.save_for_backward(cmr, ecg, R, C)
+        ctx.numbers = temperature, weight, rows
+        own = (u * v).sum(dim=1) / temperature  # [B]
+        return (weight * R + (1 - weight) * C - own).mean()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient: Tensor):
+        cmr, ecg, R, C = ctx.saved_tensors
+        with full_precision(cmr.device):
+            return (*_ChunkedCLIP.gradients(gradient, cmr, ecg, R, C, *ctx.numbers), None, None,
+                    None)
+
+    @staticmethod
+    def gradients(gradient: Tensor, cmr: Tensor, ecg: Tensor, R: Tensor, C: Tensor,
+                  temperature: float, weight: float, rows: int) -> tuple[Tensor, Tensor]:
+        """Gradients by both embeddings, [B, D] each; logits are computed again."""
+        u, v = _unit(cmr), _unit(ecg)  # [B, D]
+        B = len(u)
+        du, dv = torch.empty_like(u), torch.zeros_like(v)
+        for start in range(0, B, rows):
+            part = slice(start, start + rows)
+            logits = u[part] @ v.T / temperature  # [rows, B]
+            G = weight * (logits - R[part, None]).exp()
+            G += (1 - weight) * logits.sub_(C).exp_()
+            G[:, part].diagonal().sub_(1)
+            du[part] = G @ v  # [rows, B] @ [B, D] -> [rows, D]
+            dv.addmm_(G.T, u[part])  # [B, rows] @ [rows, D] -> [B, D]
+        scale = gradient / (B * temperature)
+        return _through_unit(cmr, u, du, scale), _through_unit(ecg, v, dv, scale)
+
+
+class _FusedCLIP(torch.autograd.Function):
+    """The same with Triton's two kernels: sums of exponentials, and products with the gradient."""
+
+    @staticmethod
+    def forward(ctx, cmr: Tensor, ecg: Tensor, temperature: float, weight: float,
+                precision: str) -> Tensor:
+        kernels = _triton(cmr.device)
+        cmr, ecg = cmr.contiguous(), ecg.contiguous()
+        r_cmr, r_ecg = _inverse_length(cmr), _inverse_length(ecg)  # [B]
+        sides = (cmr, r_cmr), (ecg, r_ecg)
+        R = kernels.exponential_sums(*sides, temperature, precision)  # sum_j exp(l_ij - 1 / T)
+        C = kernels.exponential_sums(*sides[::-1], temperature, precision)
+        ctx.save_for_backward(cmr, ecg, r_cmr, r_ecg, R, C)
+        ctx.numbers = temperature, weight, precision
+        own = (cmr.float() * ecg.float()).sum(dim=1) * r_cmr * r_ecg  # [B], cosines
+        return (weight * R.log() + (1 - weight) * C.log() + (1 - own) / temperature).mean()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient: Tensor):
+        cmr, ecg, r_cmr, r_ecg, R, C = ctx.saved_tensors
+        temperature, weight, precision = ctx.numbers
+        kernels = _triton(cmr.device)
+        a, b = weight / R, (1 - weight) / C  # [B]
+        one, two = (cmr, r_cmr, a), (ecg, r_ecg, b)
+        scale = gradient / (len(cmr) * temperature)
+        gradients = []
+        for (z, r, _), (other, s, _), pair in ((one, two, (one, two)), (two, one, (two, one))):
+            product = kernels.gradient_products(*pair, temperature, precision)  # [B, D] float32
+            product -= other.float() * s[:, None]
+            gradients.append(_through_unit(z.float(), z.float() * r[:, None], product, scale
+                                           ).to(z.dtype))
+        return (*gradients, None, None, None)
+
+
+def _unit(z: Tensor) -> Tensor:
+    return z * _inverse_length(z)[:, None].to(z.dtype)
+
+
+def _inverse_length(z: Tensor) -> Tensor:
+    """1 / max(|z|, 1e-12), at least in float32: [B, D] -> [B]."""
+    wide = torch.promote_types(z.dtype, torch.float32)
+    return 1 / torch.linalg.vector_norm(z, dim=1, dtype=wide).clamp(min=1e-12)
+
+
+def _through_unit(z: Tensor, unit: Tensor, gradient: Tensor, scale: Tensor) -> Tensor:
+    """Gradient by z of a function of unit = z / |z|; none for a row without direction."""
+    length = torch.linalg.vector_norm(z, dim=1, keepdim=True)  # [B, 1]
+    along = (gradient * unit).sum(dim=1, keepdim=True)
+    inward = scale / length.clamp(min=1e-12) * (length > 1e-12)
+    return (gradient - unit * along) * inward
+
+
+def _check_clip(z_cmr: Tensor, z_ecg: Tensor, temperature: float, weight: float) -> None:
+    _check_pair(z_cmr=z_cmr, z_ecg=z_ecg)
+    _check_number("weight", weight, 0.0, 1.0)
+    _check_number("temperature", temperature, 0.0, float("inf"))
+    if temperature == 0:
+        raise ValueError(f"temperature={temperature}; a positive finite number is needed")
+
+
+def _triton(device: torch.device):
+    """The module of kernels, imported when it is needed."""
+    try:
+        from reference import kernels_triton
+    except ImportError as error:
+        raise RuntimeError("the fused kernels need Triton: pip install 'ecgcmr-reference[kernels]'"
+                           ) from error
+    if device.type != "cuda" and not kernels_triton.INTERPRETED:
+        raise ValueError(f"the fused kernels run on cuda, got a tensor on {device}; with "
+                         "TRITON_INTERPRET=1 set before Python starts they run on the CPU")
+    return kernels_triton

@@ -1,0 +1,1 @@
+"""The oracle: the method from its equations, in NumPy alone."""

@@ -1,0 +1,41 @@
+"""Masks, patches, position tables and schedules, entry by entry.
+
+Glossary: B records, L tokens, K kept tokens, D width, V leads, T samples, P numbers of a patch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def random_mask(noise: np.ndarray, ratio: float) -> dict[str, np.ndarray]:
+    """keep [B, K], restore [B, L], mask [B, L]: the place of a token is the number of tokens that
+    come before it, those of smaller noise and those of equal noise and smaller index."""
+    B, L = noise.shape
+    K = int(L * (1 - ratio))
+    keep = np.zeros((B, K), dtype=np.int64)
+    restore = np.zeros((B, L), dtype=np.int64)
+    mask = np.zeros((B, L))
+    for b in range(B):
+        for token in range(L):
+            place = 0
+            for other in range(L):
+                earlier = noise[b, other] == noise[b, token] and other < token
+                place += int(noise[b, other] < noise[b, token] or earlier)
+            restore[b, token] = place
+            mask[b, token] = float(place >= K)
+            if place < K:
+                keep[b, place] = token
+    return {"out/keep": keep, "out/restore": restore, "out/mask": mask,
+            "out/kept": np.array(K, dtype=np.int64)}
+
+
+def gather_tokens(tokens: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """[B, L, D], [B, K] -> [B, K, D]."""
+    B, K = keep.shape
+    out = np.zeros((B, K, tokens.shape[2]))
+    for b in range(B):
+        for k in range(K):
+            for d in range(tokens.shape[2]):
+                out[b, k, d] = tokens[b, keep[b, k], d]
+    return out
