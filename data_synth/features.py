@@ -36,12 +36,12 @@ from data_synth.physiology import RATE_SD, expected
 
 # Private variation of the features, which hides physiology: SD at ecg_noise = 1
 PRIVATE_SD = {
-    "log_voltage": .28, "axis": 19.0, "turn": 9.0, "qrs": 8.5, "log_septum": .30, "log_base": .30,
+    "log_voltage": .28, "axis": 19.0, "turn": 9.0, "qrs": 8.0, "log_septum": .30, "log_base": .30,
     "log_t": .28, "t_axis": 10.0, "t_turn": 8.0, "log_t_width": .12, "log_p": .20, "p_duration": 10.0,
     "log_terminal": .35, "pr": 20.0, "qtc": 18.0, "st": .02, "strain": .9, "q_depth": .3}
 SWITCHES = ("af_now", "lbbb", "rbbb", "q_wave")
 _GRADED = ("scar_size", "scar_transmurality", "dm", "dcm", "af")  # 0 in a healthy heart
-_QRS_GAIN = .80  # the published kernels are taller than an average adult's QRS
+_QRS_GAIN = .77  # the published kernels are taller than an average adult's QRS
 _T_GAIN = .62  # and so are their T waves
 
 
@@ -124,7 +124,7 @@ def features(x: dict[str, float], normal: dict[str, float], ecg_noise: float) ->
     turn = n["turn"] + .05 * (x["lvmi"] - 47)
     t_axis, t_turn = _t_angles(x, n)
     terminal = n["log_terminal"] + .45 * x["af"] + .007 * (x["lvmi"] - 47) + .02 * _weak(x, 60)
-    qtc = _by_sex(x, 412, 422) + n["qtc"] + .05 * (x["lvmi"] - 47) + 4 * x["dm"] + .5 * max(
+    qtc = _by_sex(x, 416, 426) + n["qtc"] + .05 * (x["lvmi"] - 47) + 4 * x["dm"] + .5 * max(
         qrs - 105, 0)
     return Features(
         rate=rate, gain=_QRS_GAIN * _voltage(x, n),
@@ -176,7 +176,7 @@ def _qrs_duration(x: dict[str, float], n: dict[str, float]) -> float:
 
 def _p_duration(x: dict[str, float], n: dict[str, float]) -> float:
     """P duration, ms."""
-    duration = (108 + 4 * x["male"] + .25 * (x["age"] - 64) + 10 * x["af"]
+    duration = (112 + 4 * x["male"] + .25 * (x["age"] - 64) + 10 * x["af"]
                 + .25 * (x["bmi"] - 26.5) + n["p_duration"])
     return min(max(duration, 70.0), 170.0)
 
@@ -190,7 +190,7 @@ def _t_amplitude(x: dict[str, float], n: dict[str, float]) -> float:
 
 def _t_angles(x: dict[str, float], n: dict[str, float]) -> tuple[float, float]:
     """Turn of T in the frontal plane (a third of the QRS's, and private) and backwards, degrees."""
-    frontal = .55 * (_axis(x, n) - 15) + n["t_axis"]
+    frontal = .55 * (_axis(x, n) - 30) + n["t_axis"]
     return frontal, n["t_turn"] - .08 * (x["lvmi"] - 47) - 1.0 * _weak(x, 60)
 
 

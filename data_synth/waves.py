@@ -31,11 +31,11 @@ _SAMENI_T = (
     (1, .80, .04, .40), (1, 1.58, .08, .30),
     (2, 1.05, -.12, .45), (2, 1.25, -.20, .40), (2, 1.55, -.35, .20))
 T_PEAKS = [2, 4, 7]  # of these, the latest on each axis: the peak of the T wave
-_T_BROADER = 1.09  # T peak to T end is longer than the published kernels'
+_T_BROADER = 1.12  # T peak to T end is longer than the published kernels'
 _T_AXES = np.array([.92, 1.9, .44])  # the published T is too tall in V2-V3, too low in II
 QRS_NATURAL = .0770  # s, duration of the kernels above before scaling
 T_PEAK_NATURAL = 1.68 * _PHASE  # s after the R peak
-T_PEAK_TO_END = .092  # s
+T_PEAK_TO_END = .094  # s
 # Left bundle branch block, in units of the QRS duration: slow, leftwards and backwards, notched
 _LEFT_BLOCK = (
     (-.27, .090, (.70, .22, .30)), (.00, .105, (1.0, .10, .70)), (.29, .095, (1.0, .02, .60)))
