@@ -18,6 +18,11 @@ from data_synth.selection import enriched_subjects
 from data_synth.simulation import check_arguments
 from reference.cohort import DRAFT
 
+try:
+    import resource
+except ModuleNotFoundError:  # not a POSIX system: peak memory is not told
+    resource = None
+
 MAX_SUBJECTS = 10_000_000  # 9 TB
 _COMMANDS = {"report": "data_synth.realism", "audit": "data_synth.audit"}  # imported when asked
 
@@ -99,6 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = command.parse_args(words)
     if not 1 <= options.subjects <= MAX_SUBJECTS:
         command.error(f"--subjects={options.subjects}, but should be in 1..{MAX_SUBJECTS:,}")
+    begin = time.monotonic()
     try:
         check_arguments([options.first_subject], options.seed, options.coupling, options.ecg_noise,
                         label_noise=options.label_noise)
@@ -115,8 +121,21 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(command.prog, "interrupted" + _continue(options.out), 130)
     except (OSError, BrokenProcessPool) as error:
         return _fail(command.prog, _plain(error) + _continue(options.out), 1)
-    print(f"wrote {options.subjects:,} subjects to {options.out}")
+    seconds = time.monotonic() - begin
+    print(f"wrote {options.subjects:,} subjects to {options.out} in {seconds:.1f} s, "
+          f"{60 * options.subjects / seconds:,.0f} a minute{_peak_memory(options.workers)}")
     return 0
+
+
+def _peak_memory(workers: int) -> str:
+    """Upper bound of the resident memory of all processes together, where the system tells."""
+    if resource is None:
+        return ""
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss is in bytes there, else in kB
+    own, child = (resource.getrusage(who).ru_maxrss / unit
+                  for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    processes = workers if workers > 1 else 0
+    return f", at most {own + processes * child:,.0f} MiB of memory"
 
 
 def _plain(error: Exception) -> str:

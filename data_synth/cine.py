@@ -17,7 +17,9 @@ of the two receiver channels.
 
 from __future__ import annotations
 
+import functools
 import math
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -55,7 +57,7 @@ class Scene(NamedTuple):
     chest: np.ndarray  # [44] normal, for `tissue.body`
     u: np.ndarray  # [8] uniform: noise, flow 2, gain, blur, trabeculae, banding, unused
     cells: np.ndarray  # [2, 27, 27] normal: texture of the body and of the coil
-    noise: np.ndarray  # [2, 3, 210, 210] normal: two receiver channels
+    noise: np.ndarray  # [2, 3, 210, 210] normal: two receiver channels (`receiver_noise`)
     slip: np.ndarray  # [4] normal: slice offset, roll, motion of the liver in two frames
 
 
@@ -77,7 +79,30 @@ def draw_scene(rng_cmr: np.random.Generator) -> Scene:
     return Scene(
         rng_cmr.standard_normal(_SCENE_DRAWS), rng_cmr.standard_normal(tissue.BODY_DRAWS),
         rng_cmr.random(8), rng_cmr.standard_normal((2, 27, 27), dtype=_F),
-        rng_cmr.standard_normal((2, 3, SIZE, SIZE), dtype=_F), rng_cmr.standard_normal(4))
+        receiver_noise(rng_cmr), rng_cmr.standard_normal(4))
+
+
+def receiver_noise(rng_cmr: np.random.Generator) -> np.ndarray:
+    """Thermal noise of two receiver channels: standard normal on a grid of 2^16 quantiles.
+
+    Args:
+        rng_cmr: the subject's image stream; 16 bits of it make one number.
+    Returns:
+        [2, 3, 210, 210] float32, mean 0, SD 1, within +-4.33.
+    Source: inversion method; a table of quantiles is three times faster than a normal generator.
+    """
+    count = 2 * 3 * SIZE * SIZE
+    bits = rng_cmr.integers(0, 2**64, count // 4, dtype=np.uint64).astype("<u8", copy=False)
+    return _quantiles().take(bits.view("<u2")).reshape(2, 3, SIZE, SIZE)
+
+
+@functools.cache
+def _quantiles() -> np.ndarray:
+    """[2^16] float32: the standard normal at the middles of equally probable intervals."""
+    half = 2**15
+    upper = np.array([NormalDist().inv_cdf(.5 + (k + .5) / 2**16) for k in range(half)])
+    upper /= np.sqrt(np.mean(upper**2))
+    return np.concatenate([-upper[::-1], upper]).astype(_F)
 
 
 def slice_offset(scene: Scene) -> float:
@@ -233,8 +258,8 @@ def _table(contour: np.ndarray) -> np.ndarray:
 def _distances(cut: Cut, rho: np.ndarray, theta: np.ndarray, across: np.ndarray,
                along: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Signed distances (mm, negative inside) to endocardium, epicardium, RV; each [3, 104, 104]."""
-    endo = rho - _table(cut.endo)[:, theta]
-    epi = rho - _table(cut.epi)[:, theta]
+    endo = rho - _table(cut.endo).take(theta, axis=1)
+    epi = rho - _table(cut.epi).take(theta, axis=1)
     centre, a, b = (cut.rv_ellipse[:, k].astype(_F)[:, None, None] for k in range(3))
     x, y = (across - centre) / b, along / a
     level = x * x + y * y
@@ -272,7 +297,7 @@ def _heart(part: np.ndarray, cut: Cut, fields: tuple, polar: tuple, colour: tiss
     _mix(part, _share(right - _F(RV_WALL_MM), edge), _F(colour.muscle))
     _mix(part, _share(right, _F(2.2)), _F(colour.rv_blood))
     _mix(part, _share(epi, edge), _F(colour.muscle))
-    rough = _trabeculae(z[1:4], u)[theta]  # [104, 104] mm
+    rough = _trabeculae(z[1:4], u).take(theta)  # [104, 104] mm
     dark = np.array([0.0, 0.08 * u[1], 0.15 * u[2]], _F)[:, None, None]  # flow
     _mix(part, _share(endo + rough, _WIDTH), 1 - dark)
     for k, degrees in enumerate((_PAPILLARIES[0] + 9 * z[4], _PAPILLARIES[1] + 9 * z[5])):
@@ -294,7 +319,7 @@ def _papillary(cut: Cut, degrees: float, depth: float, radius: float, rho: np.nd
     """Share of each pixel taken by one papillary muscle, [3, 104, 104]."""
     point = int(round((degrees + 180.0) * POINTS / 360.0)) % POINTS
     distance = (cut.endo[:, point] * depth).astype(_F)[:, None, None]  # [3, 1, 1]
-    cos = np.cos(np.radians(_DEGREES - degrees)).astype(_F)[theta]
+    cos = np.cos(np.radians(_DEGREES - degrees)).astype(_F).take(theta)
     gap = np.sqrt(np.maximum(rho * rho + distance * distance - 2 * distance * (rho * cos), 0))
     return _share(gap - _F(radius), _F(2.0))
 

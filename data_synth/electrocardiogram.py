@@ -214,7 +214,8 @@ def _t_peak(feature: Features, rr: np.ndarray) -> np.ndarray:
     """Time of the T peak after the R peak of each beat, s; QT follows RR with memory."""
     effective = .7 * 60 / feature.rate + .3 * np.clip(rr, .35, 1.8)
     qt = feature.qtc * effective ** (1 / 3)
-    return qt - waves.T_PEAK_TO_END * feature.t_width - .4 * feature.qrs  # QT begins before the R peak
+    to_end = waves.T_PEAK_TO_END * feature.t_width
+    return qt - to_end - .4 * feature.qrs  # QT begins before the R peak
 
 
 def _breathing(field: np.ndarray, breath: np.ndarray) -> np.ndarray:

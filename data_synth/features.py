@@ -1,23 +1,25 @@
 """From physiology to the features of the electrocardiogram, with what hides it.
 
     x_c  = x_dem + c (x - x_dem)                     coupling c of every shared quantity x
-    G    = (LVM / (103 | 72))^.42 exp(-.016 b + N(0, .24)) (1.06 | .97)
-    axis = 30 - 2.6 b - .5 a - .12 s - 6 M - .4 (60 - EF)+ + N(0, 19)                        degrees
-    QRS  = 88 + 5 M + .07 (LVM - 86) + .045 (LVEDV - 148) + .05 a + .3 (57 - EF)+ + .2 scar
-           + N(0, 8.5), + 45 with left, + 35 with right bundle branch block                       ms
-    T    = (60 / HR)^.35 exp(N(0, .28) - .02 (55 - EF)+ - .005 s - .25 (LVMi / 47 - 1) - .03 scar
+    w_L  = 10 tanh((L - EF)+ / 10)                   weakness below L %, which saturates
+    G    = (LVM / (103 | 72))^.42 exp(-.038 b + N(0, .27)) (1.06 | .97)
+    axis = 30 - 2.6 b - .5 a - .12 s - 6 M - .4 w_60 + N(0, 19)                               degrees
+    QRS  = 84 + 5 M + .07 (LVM - 86) + .045 (LVEDV - 148) + .05 a + .3 w_57 + .2 scar
+           + N(0, 8), + 45 with left, + 35 with right bundle branch block                       ms
+    T    = (60 / HR)^.35 exp(N(0, .28) - .02 w_55 - .005 s - .25 (LVMi / 47 - 1) - .03 scar
            - .10 DM) (1.1 | .9)
-    P    = 108 + 4 M + .25 a + 6 AF + .25 b + N(0, 10)                                            ms
+    P    = 112 + 4 M + .25 a + 10 AF + .25 b + N(0, 10)                                            ms
     strain = .35 (LVMi - (62 | 50))+ / 10 (.9 + N(0, .9))+
-    QT   = QTc RR^(1/3),  QTc = N(412 | 422, 18)                                                  ms
+    QT   = QTc RR^(1/3),  QTc = N(416 | 426, 18)                                                  ms
+    T peak to end = 94 exp(N(0, .12))                                                            ms
     P(Q wave | MI) = sigmoid((scar - 13) / 2.5)
 
 and weaker edges, so that shape too carries size, function and disease:
 
-    turn of QRS (degrees) = .08 (LVMi - 47) + N(0, 9)
-    turn of T (degrees)   = -.08 (LVMi - 47) - (60 - EF)+ + N(0, 12)
-    septum     = exp(-.02 (60 - EF)+ + N(0, .3));   base = (RVEDV / (176 | 130))^.5 exp(N(0, .3))
-    P terminal = exp(.45 AF + .007 (LVMi - 47) + .02 (60 - EF)+ + N(0, .35))
+    turn of QRS (degrees) = .05 (LVMi - 47) + N(0, 9)
+    turn of T (degrees)   = -.08 (LVMi - 47) - w_60 + N(0, 7);  axis of T = .55 (axis - 30) + N(0, 10)
+    septum     = exp(-.02 w_60 + N(0, .3));   base = (RVEDV / (176 | 130))^.5 exp(N(0, .3))
+    P terminal = exp(.45 AF + .007 (LVMi - 47) + .02 w_60 + N(0, .35))
 
 A record z-scored by lead group keeps no millivolts, so G acts on the left ventricular wall alone:
 it changes the ratios R/P, R/T, R/q and the balance of the chest leads, not only a scale.
@@ -36,9 +38,10 @@ from data_synth.physiology import RATE_SD, expected
 
 # Private variation of the features, which hides physiology: SD at ecg_noise = 1
 PRIVATE_SD = {
-    "log_voltage": .28, "axis": 19.0, "turn": 9.0, "qrs": 8.0, "log_septum": .30, "log_base": .30,
-    "log_t": .28, "t_axis": 10.0, "t_turn": 8.0, "log_t_width": .12, "log_p": .20, "p_duration": 10.0,
-    "log_terminal": .35, "pr": 20.0, "qtc": 18.0, "st": .02, "strain": .9, "q_depth": .3}
+    "log_voltage": .27, "axis": 19.0, "turn": 9.0, "qrs": 8.0, "log_septum": .30, "log_base": .30,
+    "log_t": .28, "t_axis": 10.0, "t_turn": 7.0, "log_t_width": .12, "log_p": .20,
+    "p_duration": 10.0, "log_terminal": .35, "pr": 20.0, "qtc": 18.0, "st": .02, "strain": .9,
+    "q_depth": .3}
 SWITCHES = ("af_now", "lbbb", "rbbb", "q_wave")
 _GRADED = ("scar_size", "scar_transmurality", "dm", "dcm", "af")  # 0 in a healthy heart
 _QRS_GAIN = .77  # the published kernels are taller than an average adult's QRS
@@ -151,7 +154,7 @@ def _by_sex(x: dict[str, float], man: float, woman: float) -> float:
 
 
 def _weak(x: dict[str, float], limit: float) -> float:
-    """How far the ejection fraction lies below a limit, %."""
+    """How far the ejection fraction lies below a limit, %; saturates towards 10."""
     return 10 * math.tanh(max(limit - x["lvef"], 0.0) / 10)
 
 
@@ -189,7 +192,7 @@ def _t_amplitude(x: dict[str, float], n: dict[str, float]) -> float:
 
 
 def _t_angles(x: dict[str, float], n: dict[str, float]) -> tuple[float, float]:
-    """Turn of T in the frontal plane (a third of the QRS's, and private) and backwards, degrees."""
+    """Turn of T in the frontal plane (about half of the QRS's, and private) and backwards, degrees."""
     frontal = .55 * (_axis(x, n) - 30) + n["t_axis"]
     return frontal, n["t_turn"] - .08 * (x["lvmi"] - 47) - 1.0 * _weak(x, 60)
 
@@ -201,5 +204,5 @@ def _strain(x: dict[str, float], n: dict[str, float]) -> float:
 
 def _q_depth(x: dict[str, float], n: dict[str, float]) -> float:
     """Dipole towards the scar that the early QRS loses, mV; small without a Q wave."""
-    lost = .60 * x["q_wave"] + (.010 + .010 * x["q_wave"]) * x["scar_size"]
+    lost = .62 * x["q_wave"] + (.010 - .004 * x["q_wave"]) * x["scar_size"]
     return lost * x["scar_transmurality"] * _ratio(n["q_depth"])

@@ -1,19 +1,20 @@
 """The latent physiology that a subject's electrocardiogram and heart image share.
 
-With M = 1 for men, F = 1 - M, a = age - 64, b = BMI - 26.5, s = SBP - 137, and u, c, e ~ N(0, 1):
+With M = 1 for men, F = 1 - M, a = age - 64, b = BMI - 26.5, s = SBP - 137, and u, c, e, r ~ N(0, 1):
 
     LVEDV = (160 (height/176)^1.3 | 125 (height/163)^1.3)
             exp(.145 u - .006 (HR - 63) - .004 a + .0112 b + .0025 s - .05 DM + .006 scar + .35 DCM)
-    LVM   = LVEDV (.635 | .575)
-            exp(.11 c - .045 u + .0012 s + .003 a + .0075 b + .04 DM + .25 DCM)
-    LVEF  = (58.3 | 61) + 4.6 e - .9 u + .6 c - .45 scar - DM - 20 DCM - 5 AFnow
+    LVM   = LVEDV (.625 | .575) exp(.105 c - .045 u + .0022 (HR - 63) + .0012 s + .003 a + .0075 b
+            + .04 DM - .10 DCM)
+    LVEF  = (58.3 | 61) + 4.6 e - .9 u + .6 c - .55 scar - DM - 20 DCM - 5 AFnow - .04 (HR - 63)
     HR    = N(62, 9.5) + 1.5 F + 4 DM + .25 b + 12 AFnow
     logit P(DM)  = -3.55 + .55 M + .04 a + .13 b
     logit P(CAD) = -3.55 + 1.1 M + .075 a + .03 b + .6 DM + .012 s;   P(MI | CAD) = .42
     logit P(AF)  = -4.35 + .6 M + .09 a + .05 b + .5 CAD + 1.5 DCM;   P(AFnow | AF) = .35
-    RVSV / LVSV = N(.985, .07);   RVEF = (54 | 58) + .55 (LVEF - (58 | 61)) + N(0, 4.3)
+    RVSV / LVSV = N(.985, .05) + .02 r;   RVEF = (54 | 58) + .55 (LVEF - (58 | 61)) + 5.4 r
 
-(x | y) is men | women. Glossary: u heart size, c concentricity, e contractility; LVEDV
+(x | y) is men | women. Glossary: u heart size, c concentricity, e contractility, r
+contractility of the right ventricle; LVEDV
 end-diastolic volume (ml), LVM mass (g), LVEF ejection fraction (%), HR heart rate (bpm), SV stroke
 volume; DM diabetes, CAD coronary disease, MI infarct, AF atrial fibrillation (history), AFnow
 fibrillation in this recording, DCM dilated cardiomyopathy; scar, infarct size in % of the left
@@ -172,8 +173,8 @@ def _longitudinal_strain(person: dict[str, float], z: float) -> float:
 def _right_ventricle(person: dict[str, float], z_ratio: float, z_ef: float) -> dict[str, float]:
     """Right-ventricular stroke volume over the left one, and ejection fraction."""
     man = person["male"] > .5
-    ef = (54 if man else 58) + .55 * (person["ef_target"] - (58 if man else 61)) + 5.0 * z_ef
-    return {"rv_sv_ratio": min(max(.985 + .03 * z_ratio, .75), 1.25),
+    ef = (54 if man else 58) + .55 * (person["ef_target"] - (58 if man else 61)) + 5.4 * z_ef
+    return {"rv_sv_ratio": min(max(.985 + .05 * z_ratio + .02 * z_ef, .75), 1.25),
             "rv_ef_target": min(max(ef, 15.0), 78.0)}
 
 

@@ -100,7 +100,8 @@ def t_kernels(t_peak: np.ndarray, width: float = 1.0) -> Kernels:
     """ST segment and T wave, their centres stretched with the time of the T peak.
 
     Args:
-        t_peak: [B] s after the R peak, one for each beat.
+        t_peak: [B] s after the R peak, one for each beat; width: duration relative to an average
+            T wave's.
     Returns:
         8 kernels with centres [B, 8].
     Source: Sameni et al. 2007 (10.1155/2007/43407).

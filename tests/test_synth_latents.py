@@ -87,7 +87,7 @@ def test_anatomy_names_what_the_heart_shows():
     centre = [heart.rv_ellipse[0, 0] / (.8 * heart.epi[0, 1].mean()) for heart in hearts_[:20]]
     assert_close("RV centre", centre, table["rv_centre_factor"][:20], rtol=1e-9)
     assert_close("gradient SD", table["contraction_gradient"].std(), .03, atol=.005)
-    for name, sd in (("wall", .061), ("contraction", .15)):
+    for name, sd in (("wall", .061), ("contraction", .20)):
         spread = np.std([table[f"{name}_residual_{k}"] for k in range(1, 17)], axis=1).mean()
         assert_close(name, spread, sd, rtol=.12)
 
@@ -114,7 +114,7 @@ PIXELS = (385998, 3816, 2878, 4208)  # of each class, give or take those on an e
 
 def test_version_changes_with_the_output():
     """Other numbers need another VERSION, and other prints here."""
-    assert data_synth.VERSION == "2.0"
+    assert data_synth.VERSION == "3.0"
     got = data_synth.simulate(range(3))
     for name, want in PRINTS.items():
         array = getattr(got, name).astype(np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -40,8 +41,26 @@ def test_main_writes(tmp_path, capsys, written):
     status = command.main(["--subjects", str(COUNT), "--first-subject", "3", "--out", str(out),
                            "--seed", "4"])
     assert status == 0 and cohort.check(out) == []
-    assert capsys.readouterr().out == f"wrote {COUNT} subjects to {out}\n"
+    assert re.fullmatch(
+        rf"wrote {COUNT} subjects to {re.escape(str(out))} in \d+\.\d s, [\d,]+ a minute, "
+        r"at most [\d,]+ MiB of memory\n", capsys.readouterr().out)
     assert (out / "ecg.npy").read_bytes() == (written / "ecg.npy").read_bytes()
+
+
+def test_peak_memory(monkeypatch):
+    class Usage:
+        RUSAGE_SELF, RUSAGE_CHILDREN = 0, 1
+
+        @staticmethod
+        def getrusage(who):
+            return type("R", (), {"ru_maxrss": (100, 30)[who] * 2**10})
+
+    monkeypatch.setattr(command, "resource", Usage)
+    monkeypatch.setattr(command.sys, "platform", "linux")
+    assert command._peak_memory(3) == ", at most 190 MiB of memory"
+    assert command._peak_memory(1) == ", at most 100 MiB of memory"
+    monkeypatch.setattr(command, "resource", None)
+    assert command._peak_memory(3) == ""
 
 
 def test_main_options(tmp_path, monkeypatch):

@@ -50,6 +50,17 @@ def test_write_cohort_is_valid_and_equals_simulate(written):
                                          "enrich": 0.0, "label_noise": 0.0}
 
 
+def test_bytes_do_not_depend_on_threads_of_the_linear_algebra():
+    words = ("import hashlib, data_synth as d; r = d.simulate([3, 55, 18], 4); print([hashlib.sha256("
+             "a.tobytes()).hexdigest() for a in (*r[:5], *r.latents.values())])")
+    seen = {count: subprocess.run(
+        [sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": count,
+             "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}).stdout for count in ("1", "2")}
+    assert len(seen["1"]) > 300
+    assert_equal("threads", seen["2"], seen["1"])
+
+
 def test_write_cohort_does_not_depend_on_workers_or_chunks(written, tmp_path, monkeypatch):
     monkeypatch.setattr(writing, "CHUNK", 2)  # three tasks for two processes
     seen = []
