@@ -268,7 +268,7 @@ def of_demographics(m: Measured) -> np.ndarray:
 
 
 def _expected_features(m: Measured, coupling: float) -> np.ndarray:
-    """[N, 23]: features of the ECG without its private numbers."""
+    """[N, 24]: features of the ECG without its private numbers."""
     rows = []
     for row in range(len(m.ecg)):
         person = {name: float(value[row]) for name, value in m.latents.items()}

@@ -7,17 +7,17 @@
     QRS  = 84 + 5 M + .07 (LVM - 86) + .045 (LVEDV - 148) + .05 a + .3 w_57 + .2 scar
            + N(0, 8), + 45 with left, + 35 with right bundle branch block                       ms
     T    = (60 / HR)^.35 exp(N(0, .28) - .02 w_55 - .005 s - .25 (LVMi / 47 - 1) - .03 scar
-           - .10 DM) (1.1 | .9)
+           - .08 DM) (1.1 | .9)
     P    = 112 + 4 M + .25 a + 10 AF + .25 b + N(0, 10)                                            ms
     strain = .35 (LVMi - (62 | 50))+ / 10 (.9 + N(0, .9))+
-    QT   = QTc RR^(1/3),  QTc = N(416 | 426, 18)                                                  ms
+    QT   = QTc RR^(1/3),  QTc = N(416 | 426, 16.5)                                                 ms
     T peak to end = 94 exp(N(0, .12))                                                            ms
-    P(Q wave | MI) = sigmoid((scar - 13) / 2.5)
+    P(Q wave | MI) = sigmoid((scar - 11.8) / 2.5)
 
 and weaker edges, so that shape too carries size, function and disease:
 
     turn of QRS (degrees) = .05 (LVMi - 47) + N(0, 9)
-    turn of T (degrees)   = -.08 (LVMi - 47) - w_60 + N(0, 7);  axis of T = .55 (axis - 30) + N(0, 10)
+    turn of T (degrees)   = -.08 (LVMi - 47) - w_60 + N(0, 7);  axis of T = .62 (axis - 30) + N(0, 9)
     septum     = exp(-.02 w_60 + N(0, .3));   base = (RVEDV / (176 | 130))^.5 exp(N(0, .3))
     P terminal = exp(.45 AF + .007 (LVMi - 47) + .02 w_60 + N(0, .35))
 
@@ -39,8 +39,8 @@ from data_synth.physiology import RATE_SD, expected
 # Private variation of the features, which hides physiology: SD at ecg_noise = 1
 PRIVATE_SD = {
     "log_voltage": .27, "axis": 19.0, "turn": 9.0, "qrs": 8.0, "log_septum": .30, "log_base": .30,
-    "log_t": .28, "t_axis": 10.0, "t_turn": 7.0, "log_t_width": .12, "log_p": .20,
-    "p_duration": 10.0, "log_terminal": .35, "pr": 20.0, "qtc": 18.0, "st": .02, "strain": .9,
+    "log_t": .28, "t_axis": 9.0, "t_turn": 7.0, "log_t_width": .12, "log_p": .20,
+    "p_duration": 10.0, "log_terminal": .35, "pr": 20.0, "qtc": 16.5, "st": .02, "strain": .9,
     "q_depth": .3}
 SWITCHES = ("af_now", "lbbb", "rbbb", "q_wave")
 _GRADED = ("scar_size", "scar_transmurality", "dm", "dcm", "af")  # 0 in a healthy heart
@@ -91,7 +91,7 @@ def couple(latents: dict[str, float], uniform: dict[str, float], rate_normal: fl
     Returns:
         Demographics unchanged; every other quantity x_dem + c (x - x_dem); fibrillation and bundle
         branch blocks kept with probability c; Q waves with probability c P(Q | scar); lvmi (g/m2).
-    Source: P(Q | MI) makes about 38 % of infarcts Q-wave infarcts, as by late enhancement.
+    Source: P(Q | MI) makes about 43 % of infarcts Q-wave infarcts, as by late enhancement.
     """
     x = expected(latents)
     stroke = x["lvedv_target"] * x["ef_target"] / 100
@@ -102,7 +102,7 @@ def couple(latents: dict[str, float], uniform: dict[str, float], rate_normal: fl
     x["heart_rate"] += math.sqrt(1 - coupling ** 2) * RATE_SD * rate_normal
     for switch in ("af_now", "lbbb", "rbbb"):
         x[switch] = latents[switch] * float(uniform[switch] < coupling)
-    q_chance = latents["mi"] / (1 + math.exp((13 - latents["scar_size"]) / 2.5))
+    q_chance = latents["mi"] / (1 + math.exp((11.8 - latents["scar_size"]) / 2.5))
     x["q_wave"] = float(uniform["q_wave"] < coupling * q_chance)
     x["scar_territory"] = latents["scar_territory"] if coupling > 0 else 0.0
     weight = x["bmi"] * (x["height"] / 100) ** 2
@@ -187,13 +187,13 @@ def _p_duration(x: dict[str, float], n: dict[str, float]) -> float:
 def _t_amplitude(x: dict[str, float], n: dict[str, float]) -> float:
     """T amplitude relative to a healthy person's at 60 bpm."""
     exponent = (n["log_t"] - .02 * _weak(x, 55) - .005 * (x["sbp"] - 137)
-                - .25 * (x["lvmi"] / 47 - 1) - .03 * x["scar_size"] - .10 * x["dm"])
+                - .25 * (x["lvmi"] / 47 - 1) - .03 * x["scar_size"] - .08 * x["dm"])
     return (60 / max(x["heart_rate"], 36.0)) ** .35 * _ratio(exponent) * _by_sex(x, 1.1, .9)
 
 
 def _t_angles(x: dict[str, float], n: dict[str, float]) -> tuple[float, float]:
     """Turn of T in the frontal plane (about half of the QRS's, and private) and backwards, degrees."""
-    frontal = .55 * (_axis(x, n) - 30) + n["t_axis"]
+    frontal = .62 * (_axis(x, n) - 30) + n["t_axis"]
     return frontal, n["t_turn"] - .08 * (x["lvmi"] - 47) - 1.0 * _weak(x, 60)
 
 
@@ -204,5 +204,5 @@ def _strain(x: dict[str, float], n: dict[str, float]) -> float:
 
 def _q_depth(x: dict[str, float], n: dict[str, float]) -> float:
     """Dipole towards the scar that the early QRS loses, mV; small without a Q wave."""
-    lost = .62 * x["q_wave"] + (.010 - .004 * x["q_wave"]) * x["scar_size"]
+    lost = .98 if x["q_wave"] > .5 else .010 * x["scar_size"]
     return lost * x["scar_transmurality"] * _ratio(n["q_depth"])

@@ -56,7 +56,7 @@ def beats(draws: Draws, rate: float, fibrillation: bool, diabetes: float) -> Bea
         draws: from `draw`.
         rate: mean heart rate, bpm.
         fibrillation: whether the atria fibrillate now.
-        diabetes: 0..1; full diabetes divides the variability of sinus rhythm by 1.4.
+        diabetes: 0..1; full diabetes divides the variability of sinus rhythm by 1.35.
     Returns:
         The beats from about one interval before the record to one after it.
     Source: McSharry et al. 2003 (10.1109/TBME.2003.808805) for the two breathing-rate terms; Erlang
@@ -64,7 +64,7 @@ def beats(draws: Draws, rate: float, fibrillation: bool, diabetes: float) -> Bea
     """
     mean = 60 / rate
     breathing = breathing_rate(draws)
-    sdnn = spread(draws) / (1 + .4 * diabetes)
+    sdnn = spread(draws) / (1 + .35 * diabetes)
     nominal = mean * np.arange(MAX_BEATS)  # [MAX_BEATS]
     if fibrillation:
         rr = SHORTEST_RR + draws.gamma * max(mean - SHORTEST_RR, .05) / 5

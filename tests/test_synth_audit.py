@@ -169,7 +169,7 @@ def test_undeclared_edge_to_the_ecg():
 
 
 @pytest.mark.parametrize("edge, kind", [
-    (("heart_rate", "ef_target"), "silent"), (("dcm", "lvm_target"), "undeclared"),
+    (("bmi", "ef_target"), "silent"), (("dcm", "lvm_target"), "undeclared"),
     (("sbp", "lvedv_target"), "wrong sign")])
 def test_a_wrong_declaration(monkeypatch, edge, kind):
     """An edge too many, an edge too few, an edge turned round."""
