@@ -17,7 +17,8 @@
 and weaker edges, so that shape too carries size, function and disease:
 
     turn of QRS (degrees) = .05 (LVMi - 47) + N(0, 9)
-    turn of T (degrees)   = -.08 (LVMi - 47) - w_60 + N(0, 7);  axis of T = .62 (axis - 30) + N(0, 9)
+    turn of T (degrees)   = -.08 (LVMi - 47) - w_60 + N(0, 6)
+    axis of T (degrees)   = .62 (axis - 30) + N(0, 8.5)
     septum     = exp(-.02 w_60 + N(0, .3));   base = (RVEDV / (176 | 130))^.5 exp(N(0, .3))
     P terminal = exp(.45 AF + .007 (LVMi - 47) + .02 w_60 + N(0, .35))
 
@@ -39,7 +40,7 @@ from data_synth.physiology import RATE_SD, expected
 # Private variation of the features, which hides physiology: SD at ecg_noise = 1
 PRIVATE_SD = {
     "log_voltage": .27, "axis": 19.0, "turn": 9.0, "qrs": 8.0, "log_septum": .30, "log_base": .30,
-    "log_t": .28, "t_axis": 9.0, "t_turn": 7.0, "log_t_width": .12, "log_p": .20,
+    "log_t": .28, "t_axis": 8.5, "t_turn": 6.0, "log_t_width": .12, "log_p": .20,
     "p_duration": 10.0, "log_terminal": .35, "pr": 20.0, "qtc": 16.5, "st": .02, "strain": .9,
     "q_depth": .3}
 SWITCHES = ("af_now", "lbbb", "rbbb", "q_wave")
@@ -91,7 +92,7 @@ def couple(latents: dict[str, float], uniform: dict[str, float], rate_normal: fl
     Returns:
         Demographics unchanged; every other quantity x_dem + c (x - x_dem); fibrillation and bundle
         branch blocks kept with probability c; Q waves with probability c P(Q | scar); lvmi (g/m2).
-    Source: P(Q | MI) makes about 43 % of infarcts Q-wave infarcts, as by late enhancement.
+    Source: P(Q | MI) makes about 40 % of infarcts Q-wave infarcts, as by late enhancement.
     """
     x = expected(latents)
     stroke = x["lvedv_target"] * x["ef_target"] / 100
@@ -204,5 +205,5 @@ def _strain(x: dict[str, float], n: dict[str, float]) -> float:
 
 def _q_depth(x: dict[str, float], n: dict[str, float]) -> float:
     """Dipole towards the scar that the early QRS loses, mV; small without a Q wave."""
-    lost = .98 if x["q_wave"] > .5 else .010 * x["scar_size"]
+    lost = .91 * x["q_wave"] + (.010 - .008 * x["q_wave"]) * x["scar_size"]
     return lost * x["scar_transmurality"] * _ratio(n["q_depth"])

@@ -195,7 +195,7 @@ _TABLE = {  # effect -> source, then (cause, sign, strength)
     "ecg:strain": ("own", ("lvm", 1, ".035 per g/m2 above 62 | 50"), ("male", -1, "threshold"),
                    ("height", -1, "by body surface"), ("bmi", -1, "by body surface")),
     "ecg:q_wave": ("infarct", ("mi", 1, "P(Q) by scar size"),
-                   ("scar_size", 1, ".010 mV per %, .98 mV with a Q wave"),
+                   ("scar_size", 1, ".002 to .010 mV per %"),
                    ("scar_transmurality", 1, "proportional")),
     "ecg:scar_t": ("infarct", ("scar_size", 1, ".012 mV per %")),
     "ecg:territory": ("infarct", ("scar_territory", 0, "direction of the scar")),

@@ -67,8 +67,8 @@ def test_features(seed, subject):
     assert_close("QTc", got.qtc, qtc / 1000, atol=1e-9)
     assert_close("rate", got.rate, min(max(p["heart_rate"], 36), 125), atol=1e-9)
     assert_close("turn", got.turn, 9 * z["turn"] + .05 * (lvmi - 47), atol=1e-9)
-    t_axis = .62 * (axis - 30) + 9 * z["t_axis"]
-    t_turn = 7 * z["t_turn"] - .08 * (lvmi - 47) - weak(60)
+    t_axis = .62 * (axis - 30) + 8.5 * z["t_axis"]
+    t_turn = 6 * z["t_turn"] - .08 * (lvmi - 47) - weak(60)
     assert_close("T angles", [got.t_axis, got.t_turn], [t_axis, t_turn], atol=1e-9)
     septum = .77 * math.exp(.30 * z["log_septum"] - .02 * weak(60))
     base = .77 * (p["rvedv"] / (176 if man else 130)) ** .5 * math.exp(.30 * z["log_base"])
@@ -85,7 +85,7 @@ def test_features(seed, subject):
 def test_q_depth():
     mi = {"mi": 1.0, "scar_size": 20.0, "scar_transmurality": .8, "scar_territory": 1.0}
     with_q = shown(**mi)
-    assert_close("Q wave", with_q.q_wave, .98 * .8, rtol=1e-9)
+    assert_close("Q wave", with_q.q_wave, (.91 + .002 * 20) * .8, rtol=1e-9)
     x = couple(person(**mi), NEVER, 0.0, 1.0)
     assert_close("no Q wave", features(x, ZERO, 1.0).q_wave, .010 * 20 * .8, rtol=1e-9)
     assert_close("T", with_q.scar_t, .24, rtol=1e-9)
