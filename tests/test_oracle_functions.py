@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 
-from reference import adapter_functions, adapter_losses
+from reference import adapter_functions, adapter_losses, adapter_signals
+from reference.baseline import asymmetric_least_squares
 from reference.vectors import compare, read_case
-from tests.oracle import cases_functions, cases_losses, generate, losses, masked_losses
+from tests.oracle import (cases_functions, cases_losses, cases_signals, generate, losses,
+                          masked_losses)
 
-BUILT = [pair for module in (cases_functions, cases_losses) for pair in module.build()]
+BUILT = [pair for module in (cases_functions, cases_losses, cases_signals)
+         for pair in module.build()]
 NAMES = [case.name for case, _ in BUILT]
-COMPONENTS = {**adapter_functions.COMPONENTS, **adapter_losses.COMPONENTS}
+COMPONENTS = {name: function for part in (adapter_functions, adapter_losses, adapter_signals)
+              for name, function in part.COMPONENTS.items()}
 
 
 @pytest.mark.parametrize("case, seed", BUILT, ids=NAMES)
@@ -31,6 +35,16 @@ def test_reference_agrees(name, dtype):
 
 def test_every_component_has_a_case():
     assert {case.component for case, _ in BUILT} == set(COMPONENTS)
+
+
+@pytest.mark.parametrize("method", ["rows", "reduction"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("asymmetric")])
+def test_both_solvers_of_the_baseline_agree(name, method):
+    case = read_case(generate.GOLDEN / name)
+    got = asymmetric_least_squares(case.given("in")["signal"], **case.config, method=method)
+    found = compare("out/baseline", got, case.tensors["out/baseline"],
+                    case.entries["out/baseline"], "float64")
+    assert found.ok, found.words
 
 
 # ---- the oracle's own gradients ----
