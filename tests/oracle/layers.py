@@ -37,6 +37,10 @@ class Net:
     def __contains__(self, name: str) -> bool:
         return name in self.values
 
+    def running(self, name: str) -> np.ndarray:
+        """A running statistic as it is now."""
+        return self.statistics.get(name, self.values[name])
+
     def add(self, name: str, grad: np.ndarray) -> None:
         """One more contribution to the gradient by a parameter."""
         self.grads[name] = self.grads.get(name, 0.0) + grad
@@ -99,7 +103,7 @@ def batch_norm(net: Net, name: str, x: np.ndarray, eps: float = 1e-5, momentum: 
     In training the running mean and the running (unbiased) variance move towards the batch's.
     """
     shape, axes = (1, -1, *[1] * (x.ndim - 2)), (0, *range(2, x.ndim))
-    running = net[f"{name}.running_mean"], net[f"{name}.running_var"]
+    running = net.running(f"{name}.running_mean"), net.running(f"{name}.running_var")
     if net.training:
         u, mean, variance, through = normalised(x, axes, eps)
         n = x.size // x.shape[1]
