@@ -113,3 +113,39 @@ def sampled(results: dict, every: int, least: int = 200) -> dict[str, int]:
     """`every` of all gradients and steps that have more than `least` entries."""
     return {name: every for name, value in results.items()
             if name.startswith(("grad/", "step/", "mid/")) and np.size(value) > least}
+
+
+def batch_norm_shapes(name: str, width: int) -> Shapes:
+    """Weight, bias and running statistics."""
+    return {**norm_shapes(name, width), f"{name}.running_mean": (width,),
+            f"{name}.running_var": (width,)}
+
+
+def residual_shapes(name: str, inputs: int, width: int, stride: int, bottleneck: bool) -> Shapes:
+    """Residual block; `name` ends in a dot, or is empty."""
+    kernels, outputs = ((1, 3, 1), 4 * width) if bottleneck else ((3, 3), width)
+    shapes, before = {}, inputs
+    for number, kernel in enumerate(kernels, 1):
+        after = outputs if number == len(kernels) else width
+        shapes[f"{name}conv{number}.weight"] = (after, before, kernel, kernel)
+        shapes |= batch_norm_shapes(f"{name}bn{number}", after)
+        before = after
+    if stride != 1 or inputs != outputs:
+        shapes[f"{name}downsample.0.weight"] = (outputs, inputs, 1, 1)
+        shapes |= batch_norm_shapes(f"{name}downsample.1", outputs)
+    return shapes
+
+
+def stem_shapes(width: int, kernel: int) -> Shapes:
+    """First convolution on three phases."""
+    return {"conv1.weight": (width, 3, kernel, kernel), **batch_norm_shapes("bn1", width)}
+
+
+def narrow_resnet_shapes() -> Shapes:
+    """The network "resnet10_narrow": one basic block a stage, 16 to 128 channels."""
+    shapes, inputs = stem_shapes(16, 3), 16
+    for stage, width in enumerate((16, 32, 64, 128), 1):
+        stride = 1 if stage == 1 else 2
+        shapes |= residual_shapes(f"layer{stage}.0.", inputs, width, stride, bottleneck=False)
+        inputs = width
+    return shapes
