@@ -2,13 +2,15 @@
 
 import pytest
 
-from reference import adapter_autoencoder, adapter_networks
+from reference import adapter_autoencoder, adapter_networks, adapter_resnet
 from reference.vectors import compare, read_case
-from tests.oracle import cases_autoencoder, cases_networks, generate
+from tests.oracle import cases_autoencoder, cases_networks, cases_resnet, generate
 
-BUILT = [pair for module in (cases_networks, cases_autoencoder) for pair in module.build()]
+BUILT = [pair for module in (cases_networks, cases_autoencoder, cases_resnet)
+         for pair in module.build()]
 NAMES = [case.name for case, _ in BUILT]
-COMPONENTS = {**adapter_networks.COMPONENTS, **adapter_autoencoder.COMPONENTS}
+COMPONENTS = {**adapter_networks.COMPONENTS, **adapter_autoencoder.COMPONENTS,
+              **adapter_resnet.COMPONENTS}
 
 
 @pytest.mark.parametrize("case, seed", BUILT, ids=NAMES)
