@@ -89,6 +89,17 @@ def parameters(rng: np.random.Generator, shapes: Shapes) -> dict[str, Formula]:
     return given
 
 
+def drawn(rng: np.random.Generator, *shape: int, scale: float = 1.0, shift: float = 0.0
+          ) -> Formula:
+    """A large input by formula."""
+    return Formula(shape, int(rng.integers(2**31)), scale, shift)
+
+
+def image(rng: np.random.Generator, *shape: int) -> Formula:
+    """Images on [0, 1] by formula."""
+    return drawn(rng, *shape, scale=0.28, shift=0.5)
+
+
 def net_of(given: dict, training: bool = False) -> Net:
     """The parameters among the given tensors, ready to run."""
     return Net({name.split("/", 1)[1]: value.value() if isinstance(value, Formula) else value
@@ -109,10 +120,17 @@ def by_parameter(net: Net, fixed=()) -> dict[str, np.ndarray]:
             if name in net.grads and name not in fixed}
 
 
-def sampled(results: dict, every: int, least: int = 200) -> dict[str, int]:
-    """`every` of all gradients and steps that have more than `least` entries."""
-    return {name: every for name, value in results.items()
-            if name.startswith(("grad/", "step/", "mid/")) and np.size(value) > least}
+def sampled(results: dict, entries: int) -> dict[str, int]:
+    """`every` of the results with more than twice as many entries: about so many are kept.
+
+    The stride shares no factor with the size, so no row or column is favoured.
+    """
+    every = {}
+    for name, value in results.items():
+        size = np.size(value)
+        if size > 2 * entries:
+            every[name] = next(k for k in range(size // entries, size) if math.gcd(k, size) == 1)
+    return every
 
 
 def batch_norm_shapes(name: str, width: int) -> Shapes:
