@@ -2,7 +2,7 @@
 
     baseline   (W + lam D'D) z = W y by Gaussian elimination of the whole matrix in 50 decimal
                digits; w = p above, 1 - p below, 0 on the baseline
-    surrogate  y_t = (X_0 + (-1)^t X_{T/2} + sum_{0<k<T/2} 2 Re(X_k e^{2 pi i (m U_k + k t / T)})) / T
+    surrogate  T y_t = X_0 + (-1)^t X_{T/2} + sum_{0<k<T/2} 2 Re(X_k e^{2 pi i (m U_k + k t / T)})
                X_k = sum_t x_t e^{-2 pi i k t / T}; X_{T/2} for even T alone
 
 Glossary: B records, V leads, T samples, y signal, z baseline, w weights, X spectrum, m magnitude,
