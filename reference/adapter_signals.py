@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from reference import augmentation, preprocessing
+from reference import augmentation, preprocessing, records
 from reference.adapter_tools import Results, arrays, tensors
 from reference.vectors import Case
 from reference.views import CMRView
@@ -27,6 +28,13 @@ def clean_ecg(case: Case, dtype: str) -> Results:
     given = tensors(case, "in", dtype)
     ecg = given["ecg"].masked_fill(given["missing"], torch.nan)
     return arrays(out__ecg=preprocessing.clean_ecg(ecg))
+
+
+def resample(case: Case, dtype: str) -> Results:
+    """Another sampling rate; NaN where a sample is missing."""
+    given = case.given("in", dtype)
+    given["ecg"][given["missing"]] = np.nan
+    return arrays(out__ecg=records.resample(given["ecg"], **case.config))
 
 
 def prepare_cine(case: Case, dtype: str) -> Results:
@@ -95,5 +103,5 @@ def cmr_view(case: Case, dtype: str) -> Results:
 
 
 COMPONENTS = {function.__name__: function for function in (
-    asymmetric_least_squares, normalise, clean_ecg, prepare_cine, crop, fourier_surrogate, jitter,
-    rescale, heart_box, resize, colour_jitter, cmr_view)}
+    asymmetric_least_squares, normalise, clean_ecg, resample, prepare_cine, crop, fourier_surrogate,
+    jitter, rescale, heart_box, resize, colour_jitter, cmr_view)}

@@ -99,6 +99,26 @@ def clean_ecg(rng):
                  {"out/ecg": signals.clean_ecg(ecg, missing)}, {"out/ecg": CONDITION})
 
 
+def _resample(rng, V: int, T: int, rate: int, to: int) -> Draft:
+    ecg, missing = wandering(rng, V, T), uniform(rng, V, T) < 0.1
+    missing[-1] = False
+    missing[0, :2] = True
+    return Draft("resample", {"rate": rate, "to": to}, {"in/ecg": ecg, "in/missing": missing},
+                 {"out/ecg": signals.resample(ecg, missing, rate, to)})
+
+
+@case
+def resample_down(rng):
+    """Half the rate; a record shorter than the filter."""
+    return _resample(rng, 2, 60, 500, 250)
+
+
+@case
+def resample_up(rng):
+    """25 : 18."""
+    return _resample(rng, 3, 37, 360, 500)
+
+
 # ---- views of an ECG ----
 
 @case
