@@ -255,3 +255,22 @@ def cmr_view(rng):
                  {"in/image": image, **{f"noise/{name}": u for name, u in noise.items()}},
                  {"mid/affine": images.affine(noise, VIEW),
                   "out/image": images.cmr_view(image, noise, VIEW, 7)})
+
+
+# ---- a whole view of an ECG ----
+
+@case
+def ecg_view(rng):
+    """All steps; each of them left out for some records."""
+    B, V, T, n = 6, 2, 20, 13
+    view = {"surrogate": 0.1, "surrogate_rate": 0.75, "jitter": 0.25, "rescale": 0.5,
+            "rate": 0.9375, "time_flip": 0.5, "sign_flip": 0.25}
+    x = normal(rng, B, V, T)
+    noise = {"start": uniform(rng, B), "apply": uniform(rng, B) / 2, "phase": uniform(rng, B, 6),
+             "surrogate": uniform(rng, B), "jitter": normal(rng, B, V, n),
+             "rescale": normal(rng, B), "time_flip": uniform(rng, B), "sign_flip": uniform(rng, B)}
+    noise["apply"][2], noise["surrogate"][:2] = 0.96875, (0.8125, 0.75)  # equal is not below
+    noise["time_flip"][3:], noise["sign_flip"][3:] = (0.25, 0.5, 0.75), (0.125, 0.0, 0.25)
+    return Draft("ecg_view", {"view": view, "length": n},
+                 {"in/x": x, **{f"noise/{name}": value for name, value in noise.items()}},
+                 signals.ecg_view(x, noise, view, n))

@@ -186,3 +186,23 @@ def resample(ecg: np.ndarray, missing: np.ndarray, rate: int, to: int) -> np.nda
                     for k in range(-reach, reach + 2)]
             out[v, n] = sum(h * value for h, value in taps) / sum(h for h, _ in taps)
     return out
+
+
+def ecg_view(x: np.ndarray, noise: dict[str, np.ndarray], view: dict,
+             length: int) -> dict[str, np.ndarray]:
+    """Crop, surrogate, jitter, rescaling, flips, record by record."""
+    start = random_start(noise["start"], x.shape[2], length)
+    cropped = crop(x, start, length)
+    out = np.array(cropped)
+    for b in range(len(x)):
+        u, one = {name: values[b] for name, values in noise.items()}, cropped[b:b + 1]
+        if not u["apply"] < view["rate"]:
+            continue
+        if u["surrogate"] < view["surrogate_rate"]:
+            one = fourier_surrogate(one, view["surrogate"], u["phase"][None])
+        one = jitter(one, view["jitter"], u["jitter"][None])
+        one = rescale(one, view["rescale"], [u["rescale"]])
+        if u["time_flip"] < view["time_flip"]:
+            one = one[:, :, ::-1]
+        out[b] = -one[0] if u["sign_flip"] < view["sign_flip"] else one[0]
+    return {"mid/crop": cropped, "out/x": out}
