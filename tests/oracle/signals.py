@@ -175,7 +175,7 @@ def bridged(x, missing) -> list[float]:
 
 
 def resample(ecg: np.ndarray, missing: np.ndarray, rate: int, to: int) -> np.ndarray:
-    """[V, T] -> [V, T to // rate]: the continued signal under the filter about every new instant."""
+    """[V, T] -> [V, T to // rate]: the continued signal under the filter at every new instant."""
     narrow, T = min(1.0, to / rate), ecg.shape[1]
     out, reach = np.zeros((len(ecg), T * to // rate)), math.ceil(64 / narrow)
     for v in range(len(ecg)):
