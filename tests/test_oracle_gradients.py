@@ -44,6 +44,8 @@ LAYERS = {
                                   lambda net, x: layers.batch_norm(net, "n", x), True),
     "max pool": ((2, 3, 5, 6), {}, lambda net, x: layers.max_pool(x), False),
     "average pool": ((2, 3, 4, 5), {}, lambda net, x: layers.average_pool(x), False),
+    "position interpolation": ((1, 11, 3), {},
+                               lambda net, x: transformer.position_interpolation(x, 2, 7), False),
     "patch embedding": ((2, 3, 4, 6), {"p.weight": (5, 3, 2, 3), "p.bias": (5,)},
                         lambda net, x: transformer.patch_embedding(net, "p", x), False),
     "attention": ((2, 3, 4), networks.attention_shapes("", 4),

@@ -239,3 +239,26 @@ def prediction_head(rng):
 def prediction_head_double_norm(rng):
     """As the authors': normalised twice."""
     return _prediction_head(rng, double=True)
+
+
+# ---- position table of another length ----
+
+def _position_interpolation(rng, old: int, steps: int) -> Draft:
+    given = {"in/table": normal(rng, 1, 1 + 3 * old, 8),
+             "in/direction": normal(rng, 1, 1 + 3 * steps, 8)}
+    net = net_of(given)
+    y, back = transformer.position_interpolation(given["in/table"], 3, steps)
+    return Draft("position_interpolation", {"leads": 3, "old": old, "steps": steps}, given,
+                 directed(net, y, back, given["in/direction"], inputs="table"))
+
+
+@case
+def position_interpolation(rng):
+    """Longer."""
+    return _position_interpolation(rng, 5, 9)
+
+
+@case
+def position_interpolation_shorter(rng):
+    """Shorter, without smoothing beforehand."""
+    return _position_interpolation(rng, 11, 7)
