@@ -96,9 +96,9 @@ def retrieval_few(rng):
 
 @case
 def collapse(rng):
-    """Half-collapsed embeddings and a zero one."""
+    """Half-collapsed embeddings, and one below 1e-12, which counts as that long."""
     z = representable(normal(rng, 6, 5) + 1)
-    z[3] = 0.0
+    z[3] = [2.0**-41, 0, 0, -(2.0**-42), 0]
     return Draft("collapse", {}, {"in/z": z}, metrics.collapse(z))
 
 
