@@ -4,8 +4,9 @@
 
 Run it after raising `data_synth.VERSION`; it refuses where the output of a stored VERSION changed.
 
-The entry of this VERSION holds a summary, which is the same on every machine but for rounding, and for each machine
-(its NumPy, C library and processor features, which decide the last bit) the SHA-256 of the bytes.
+The entry of this VERSION holds a summary, which is the same on every machine but for rounding; every
+entry holds, for each machine (its NumPy, C library and processor features, which decide the last
+bit), the SHA-256 of the bytes.
 """
 
 from __future__ import annotations
