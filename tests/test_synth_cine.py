@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -30,6 +31,9 @@ class Average:
 
     def random(self, size):
         return np.full(size, .5)
+
+    def integers(self, low, high, size, dtype):
+        return np.full(size, 0x8000_8000_8000_8000, dtype)  # the quantiles next to zero
 
 
 def seen(heart, stream=None):
@@ -240,6 +244,29 @@ def test_noise_is_rician_and_private(population):
     assert_close("mean over SD", air.mean() / air.std(), 1.913, atol=.15)
     frames = air.reshape(3, -1)
     assert abs(np.corrcoef(frames)[0, 1]) < .25
+
+
+def test_receiver_noise_is_normal_by_quantiles():
+    class Counter:
+        """Bits that count up: each quantile appears four or five times."""
+
+        def integers(self, low, high, size, dtype):
+            assert (low, high, dtype) == (0, 2**64, np.uint64)
+            return np.arange(4 * size, dtype=np.uint64).astype("<u2").view("<u8").astype(dtype)
+
+    noise = cine.receiver_noise(Counter())
+    assert noise.shape == (2, 3, 210, 210) and noise.dtype == np.float32
+    levels = noise.ravel()[:2**16].astype(float)
+    assert np.all(np.diff(levels) > 0)
+    assert_close("mean, SD", [levels.mean(), levels.std()], [0, 1], atol=1e-6)
+    assert_close("symmetry", levels, -levels[::-1], atol=0)
+    for share in (.0001, .025, .3, .5, .9, .9999):
+        want = NormalDist().inv_cdf((int(share * 2**16) + .5) / 2**16)
+        assert_close(f"{share}", levels[int(share * 2**16)], want, atol=1e-4)
+    drawn = cine.receiver_noise(np.random.default_rng(3)).ravel().astype(float)
+    assert_close("drawn", [drawn.mean(), drawn.std(), np.mean(drawn**4)], [0, 1, 3], atol=.06)
+    lag = np.corrcoef(drawn[:-1], drawn[1:])[0, 1]
+    assert abs(lag) < 4.5 / np.sqrt(len(drawn))
 
 
 def test_bounds_contain_the_heart():
