@@ -183,8 +183,8 @@ def table_row(summary: Summary, components: Iterable[str]) -> str:
 
 def failure_line(outcome: Outcome) -> str:
     """A failed case in one line: the first tensor that differs and how."""
-    where = f"{outcome.component}, case {outcome.case}, {outcome.dtype}: "
-    return where + (f"{outcome.first} {outcome.words}" if outcome.first else outcome.words)
+    return " ".join(f"{outcome.component}, case {outcome.case}, {outcome.dtype}: {outcome.first} "
+                    f"{outcome.words}".split())
 
 
 def verdict(summaries: list[Summary]) -> tuple[str, bool]:
@@ -218,7 +218,8 @@ def write_json(path: Path, summaries: list[Summary], outcomes: list[Outcome], **
 def _judge(base: Outcome, case: Case, expected: Mapping[str, np.ndarray],
            results: Mapping) -> Outcome:
     """Compare what was returned; required is everything but mid/, and at least one tensor."""
-    present = [name for name in expected if name in results]
+    returned = set(results)
+    present = [name for name in expected if name in returned]
     wanted = [name for name in expected if name in present or not name.startswith("mid/")]
     differences = [_difference(case, name, expected[name], results, base.dtype)
                    for name in wanted or list(expected)[:1]]
@@ -234,14 +235,14 @@ def _judge(base: Outcome, case: Case, expected: Mapping[str, np.ndarray],
 
 def _difference(case: Case, name: str, want: np.ndarray, results: Mapping, dtype: str
                 ) -> Difference:
-    if name not in results:
+    if name not in set(results):
         others = sorted(str(key) for key in results if key not in case.entries)
         words = "is missing" + (f" (returned: {', '.join(others[:3])})" if others else "")
         return Difference(name, False, math.inf, 0.0, (), words)
     try:
         got = results[name]
-    except (ValueError, OSError) as error:  # a file of results that cannot be read
-        return Difference(name, False, math.inf, 0.0, (), one_line(error))
+    except Exception as error:  # a file of results that cannot be read
+        return Difference(name, False, math.inf, 0.0, (), f"raised {one_line(error)}")
     return compare(name, got, want, case.entries[name], dtype)
 
 

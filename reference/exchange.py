@@ -120,9 +120,10 @@ class ResultFiles(Mapping):
     def __getitem__(self, name: str) -> np.ndarray:
         path = self.files[name]
         try:
-            return np.load(path, allow_pickle=False)
+            with open(path, "rb") as file:
+                return np.lib.format.read_array(file, allow_pickle=False)
         except (ValueError, EOFError, SyntaxError, MemoryError) as error:
-            raise ValueError(f"{path} is not a readable .npy file: {error}") from error
+            raise ValueError(f"{path.name} is not a readable .npy file: {error}") from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.files)

@@ -160,6 +160,14 @@ def test_an_adapter_that_breaks_fails_in_one_line(function, words):
     found = outcome(function)
     assert (found.status, found.compared) == (FAIL, 0)
     assert found.words.endswith(words)
+    assert "\n" not in conformance.failure_line(found)
+
+
+def test_what_is_no_array_fails_in_one_line():
+    found = outcome(but(out__z=np.array([["a"], ["b"], ["c"]])))
+    assert (found.status, found.first) == (FAIL, "out/z")
+    line = conformance.failure_line(found)
+    assert "out/z not an array of real numbers" in line and "\n" not in line
 
 
 def test_an_interrupt_is_no_failure():
