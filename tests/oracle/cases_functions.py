@@ -1,56 +1,17 @@
-"""Cases of the functions: losses, masks, signals, images, metrics.
+"""Cases of the functions: masks, patches, schedules.
 
 Each maker takes a generator and returns component, configuration, given arrays and results.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from reference.vectors import Case, representable
-from tests.oracle import losses, tables
+from tests.oracle import tables
+from tests.oracle.drafts import Collection, Draft, normal, uniform
 
-CASES = {}  # name -> maker, in the order of definition
-
-
-class Draft(NamedTuple):
-    """A case before it has a name; `tolerance` by tensor where the default does not fit."""
-
-    component: str
-    config: dict
-    given: dict
-    results: dict
-    tolerance: dict = {}
-
-
-def case(maker):
-    """Register a maker under its name."""
-    CASES[maker.__name__] = maker
-    return maker
-
-
-def build() -> list[tuple[Case, int]]:
-    """Every case with the seed of its given arrays."""
-    built = []
-    for seed, (name, maker) in enumerate(CASES.items(), 1000):
-        draft = maker(np.random.default_rng(seed))
-        tensors = {**draft.given, **draft.results}
-        entries = {key: {"tolerance": draft.tolerance[key]} if key in draft.tolerance else {}
-                   for key in tensors}
-        built.append((Case(name, draft.component, draft.config, tensors, entries), seed))
-    return built
-
-
-def normal(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> np.ndarray:
-    """Standard normal numbers that float32 holds."""
-    return representable(scale * rng.standard_normal(shape))
-
-
-def uniform(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Numbers on [0, 1) that float32 holds."""
-    return np.floor(rng.random(shape) * 2**20) / 2**20
+_CASES = Collection(first_seed=1000)
+case, build = _CASES.case, _CASES.build
 
 
 # ---- masks ----
@@ -78,30 +39,3 @@ def gather_tokens(rng):
     keep = np.array([[6, 0, 3], [1, 5, 2]])
     return Draft("gather_tokens", {}, {"in/tokens": tokens, "in/keep": keep},
                  {"out/kept": tables.gather_tokens(tokens, keep)})
-
-
-# ---- contrastive losses ----
-
-def _clip(rng, B: int, D: int, temperature: float, weight: float, scale: float = 1.0) -> Draft:
-    z_cmr, z_ecg = normal(rng, B, D), normal(rng, B, D, scale=scale)
-    return Draft("clip_loss", {"temperature": temperature, "weight": weight},
-                 {"in/z_cmr": z_cmr, "in/z_ecg": z_ecg},
-                 losses.clip_loss(z_cmr, z_ecg, temperature, weight))
-
-
-@case
-def clip_loss(rng):
-    """Default: 0.75 on CMR -> ECG."""
-    return _clip(rng, 5, 8, 0.1, 0.75)
-
-
-@case
-def clip_loss_half(rng):
-    """Equal weights, another temperature, lengths far from one."""
-    return _clip(rng, 6, 4, 0.5, 0.5, scale=30.0)
-
-
-@case
-def clip_loss_one_direction(rng):
-    """All weight on CMR -> ECG."""
-    return _clip(rng, 3, 7, 0.1, 1.0)

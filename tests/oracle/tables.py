@@ -39,3 +39,27 @@ def gather_tokens(tokens: np.ndarray, keep: np.ndarray) -> np.ndarray:
             for d in range(tokens.shape[2]):
                 out[b, k, d] = tokens[b, keep[b, k], d]
     return out
+
+
+def patchify(x: np.ndarray, patch: tuple[int, int]) -> np.ndarray:
+    """[B, C, V, T] -> [B, L, P]: tokens by lead, then time; in a patch lead, time, channel."""
+    B, C, V, T = x.shape
+    leads, samples = patch
+    steps = T // samples
+    out = np.zeros((B, V // leads * steps, leads * samples * C))
+    for b, c, v, t in np.ndindex(B, C, V, T):
+        token = v // leads * steps + t // samples
+        out[b, token, (v % leads * samples + t % samples) * C + c] = x[b, c, v, t]
+    return out
+
+
+def unpatchify(patches: np.ndarray, patch: tuple[int, int],
+               size: tuple[int, int, int]) -> np.ndarray:
+    """[B, L, P] -> [B, C, V, T]: every sample from its place in the patches."""
+    C, V, T = size
+    leads, samples = patch
+    out = np.zeros((len(patches), C, V, T))
+    for b, c, v, t in np.ndindex(*out.shape):
+        token = v // leads * (T // samples) + t // samples
+        out[b, c, v, t] = patches[b, token, (v % leads * samples + t % samples) * C + c]
+    return out
