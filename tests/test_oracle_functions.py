@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
-from reference import adapter_functions, adapter_losses, adapter_signals
+from reference import adapter_functions, adapter_losses, adapter_metrics, adapter_signals
 from reference.baseline import asymmetric_least_squares
 from reference.vectors import compare, read_case
-from tests.oracle import (cases_functions, cases_losses, cases_signals, generate, losses,
-                          masked_losses)
+from tests.oracle import (cases_functions, cases_losses, cases_metrics, cases_signals, generate,
+                          losses, masked_losses)
 
-BUILT = [pair for module in (cases_functions, cases_losses, cases_signals)
+BUILT = [pair for module in (cases_functions, cases_losses, cases_signals, cases_metrics)
          for pair in module.build()]
 NAMES = [case.name for case, _ in BUILT]
-COMPONENTS = {name: function for part in (adapter_functions, adapter_losses, adapter_signals)
+COMPONENTS = {name: function for part in (adapter_functions, adapter_losses,
+                                                     adapter_signals, adapter_metrics)
               for name, function in part.COMPONENTS.items()}
 
 

@@ -5,6 +5,8 @@ Glossary: B records, L tokens, K kept tokens, D width, V leads, T samples, P num
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 
@@ -62,4 +64,52 @@ def unpatchify(patches: np.ndarray, patch: tuple[int, int],
     for b, c, v, t in np.ndindex(*out.shape):
         token = v // leads * (T // samples) + t // samples
         out[b, c, v, t] = patches[b, token, (v % leads * samples + t % samples) * C + c]
+    return out
+
+
+def warmup_cosine(epoch: np.ndarray, base: float, warmup: float, total: float,
+                  minimum: float) -> np.ndarray:
+    """Learning rate of every fractional epoch: a line, half a cosine, then constant."""
+    rates = []
+    for e in epoch:
+        if e < warmup:
+            rates.append(base / warmup * e)
+        else:
+            angle = math.pi * (min(e, total) - warmup) / (total - warmup)
+            rates.append(minimum + (base - minimum) * math.cos(angle / 2) ** 2)
+    return np.array(rates)
+
+
+def byol_momentum(step: np.ndarray, total: int, base: float) -> np.ndarray:
+    """1 - (1 - base) cos^2(pi step / 2 total)."""
+    return np.array([1 - (1 - base) * math.cos(math.pi * s / total / 2) ** 2 for s in step])
+
+
+def layer_decay(dimensions: dict[str, int], depth: int, decay: float,
+                weight_decay: float) -> dict[str, np.ndarray]:
+    """Scale and weight decay of every parameter: one factor for each layer above its own."""
+    scales, decays = [], []
+    for name, ndim in dimensions.items():
+        above = 0
+        if name in ("cls_token", "pos_embed") or name.startswith("patch_embed."):
+            above = depth + 1
+        for block in range(depth):
+            if name.startswith(f"blocks.{block}."):
+                above = depth - block
+        scales.append(math.prod([decay] * above))
+        spared = ndim < 2 or name in ("cls_token", "pos_embed")
+        decays.append(0.0 if spared else weight_decay)
+    return {"out/lr_scale": np.array(scales), "out/weight_decay": np.array(decays)}
+
+
+def matrices_only(dimensions: dict[str, int], weight_decay: float) -> np.ndarray:
+    """Weight decay of every parameter: none for vectors."""
+    return np.array([weight_decay if ndim > 1 else 0.0 for ndim in dimensions.values()])
+
+
+def update_target(target: np.ndarray, online: np.ndarray, tau: float) -> np.ndarray:
+    """tau target + (1 - tau) online."""
+    out = np.zeros(target.shape)
+    for place in np.ndindex(*target.shape):
+        out[place] = tau * target[place] + (1 - tau) * online[place]
     return out
