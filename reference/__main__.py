@@ -144,7 +144,7 @@ def _add_verify(commands) -> None:
     who.add_argument("--import", dest="results", type=Path, metavar="DIR",
                      help="read a port's results from .npy files in such a directory")
     p.add_argument("--only", default="", metavar="NAME,...",
-                   help="components or cases, * stands for anything (default all)")
+                   help="groups, components or cases; * stands for anything (default all)")
     p.add_argument("--level", choices=("forward", "loss", "gradient", "steps"),
                    help="up to which results are compared (default steps: all)")
     p.add_argument("--dtype", choices=("float32", "float64", "both"), help="precision of the port "

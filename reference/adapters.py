@@ -28,6 +28,28 @@ from reference.vectors import Case
 
 Adapter = Callable[[Case, str], Mapping]
 
+# The components in the order of work, each built of those before it: the first that fails is the
+# place to look. A name on the left stands for the whole line.
+GROUPS = {
+    "masking": ("random_mask", "gather_tokens"),
+    "patches": ("patchify", "unpatchify", "position_table", "patch_embedding"),
+    "transformer": ("layer_norm", "attention", "mlp", "block"),
+    "ecg": ("encoder", "masked_encoder", "pooling", "ecg_encoder", "prediction_head",
+            "projection_head"),
+    "reconstruction": ("decoder", "cross_correlation", "reconstruction_loss", "masked_autoencoder",
+                       "negative_cosine", "consistency"),
+    "contrastive": ("clip_loss", "nt_xent_loss", "soft_positive_loss",
+                    "false_negative_removal_loss", "barlow_twins_loss", "byol_loss",
+                    "byol_momentum", "update_target", "clocs_views"),
+    "training": ("warmup_cosine", "layer_decay", "matrices_only", "masked_mse", "masked_bce"),
+    "cleaning": ("asymmetric_least_squares", "normalise", "clean_ecg", "prepare_cine"),
+    "views": ("crop", "fourier_surrogate", "jitter", "rescale", "heart_box", "resize",
+              "colour_jitter", "cmr_view"),
+    "evaluation": ("classification_metrics", "regression_metrics", "in_batch_accuracy",
+                   "retrieval", "collapse", "on_plateau", "ridge_probe", "logistic_probe"),
+    "maps": ("similarity_maps", "attention_map", "upsample_cmr", "upsample_ecg"),
+}
+
 
 def builtin() -> dict[str, Adapter]:
     """Components of this library: COMPONENTS of every module `reference.adapter_*`.
@@ -46,6 +68,12 @@ def builtin() -> dict[str, Adapter]:
             if found.setdefault(name, function) is not function:
                 raise ValueError(f"two built-in adapters claim the component {name!r}")
     return found
+
+
+def place(component: str) -> tuple[int, str]:
+    """Sort key of a component: its place in the order of work; those without one come last."""
+    order = [name for names in GROUPS.values() for name in names]
+    return (order.index(component) if component in order else len(order)), component
 
 
 def load(path: Path, known: Iterable[str]) -> dict[str, Adapter]:

@@ -308,8 +308,7 @@ def import_(options: argparse.Namespace) -> int:
 def verify(options: argparse.Namespace) -> int:
     """Hold a port, or this library, against the golden vectors; exit status 1 if it fails."""
     every_case = conformance.read_vectors(options.vectors)
-    cases = conformance.select(every_case, filter(None, options.only.split(",")),
-                               adapters.builtin())
+    cases = conformance.select(every_case, filter(None, options.only.split(",")))
     if options.export is not None:
         return _export(options, cases)
     subject, found = _subject(options, {case.component for case in every_case})

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reference.adapters import Adapter, one_line, require_known
+from reference.adapters import GROUPS, Adapter, one_line, place, require_known
 from reference.vectors import GIVEN, Case, Difference, compare, read_cases
 
 VECTORS = Path(__file__).resolve().parents[1] / "tests" / "golden"
@@ -81,24 +81,25 @@ def read_vectors(directory: Path | None = None) -> list[Case]:
     return read_cases(VECTORS if directory is None else directory)
 
 
-def select(cases: list[Case], only: Iterable[str] = (), order: Iterable[str] = ()) -> list[Case]:
-    """Cases asked for, sorted by component.
+def select(cases: list[Case], only: Iterable[str] = ()) -> list[Case]:
+    """Cases asked for, in the order of work.
 
     Args:
         cases: all there are.
-        only: components or cases by name, or patterns with `*`; all where empty.
-        order: of the components; those it lacks come last.
+        only: groups, components or cases by name, or patterns with `*`; all where empty.
     Raises:
-        ValueError: a name that is neither component nor case, or a pattern that fits none.
+        ValueError: a name that is none of these, or a pattern that fits none.
     """
     only = list(only)
-    names = {case.component for case in cases} | {case.name for case in cases}
-    require_known([name for name in only if not _matches(names, name)], names, "component or case")
-    chosen = [case for case in cases if not only
-              or any(_matches({case.component, case.name}, name) for name in only)]
-    places = {name: place for place, name in enumerate(order)}
-    return sorted(chosen, key=lambda case: (places.get(case.component, len(places)),
-                                            case.component, case.name))
+    names = {case.name: {case.name, case.component, *(
+        group for group, members in GROUPS.items() if case.component in members)}
+        for case in cases}
+    known = set().union(*names.values())
+    require_known([name for name in only if not _matches(known, name)], known,
+                  "group, component or case")
+    return sorted((case for case in cases if not only or any(
+        _matches(names[case.name], name) for name in only)),
+        key=lambda case: (place(case.component), case.name))
 
 
 def check(cases: Iterable[Case], adapters: Mapping[str, Adapter], dtypes: Iterable[str],

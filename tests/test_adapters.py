@@ -25,6 +25,14 @@ def test_builtin_finds_the_functions_of_every_adapter_module():
     assert all(callable(function) for function in found.values())
 
 
+def test_every_component_has_its_place_in_the_order_of_work():
+    order = [name for names in adapters.GROUPS.values() for name in names]
+    assert len(set(order)) == len(order)
+    assert set(order) == set(adapters.builtin())
+    assert not set(adapters.GROUPS) & set(order)
+    assert sorted(["zzz", *reversed(order)], key=adapters.place) == [*order, "zzz"]
+
+
 def test_builtin_refuses_two_claims(monkeypatch, tmp_path):
     for name in ("one", "two"):
         (tmp_path / f"adapter_{name}.py").write_text("COMPONENTS = {'x': lambda c, d: {}}")

@@ -224,13 +224,22 @@ def test_only_takes_components_cases_and_patterns(vectors):
     assert names() == ["other_one", "sum_one", "sum_two"]
     assert names("sum") == names("sum_*") == names("sum_one", "sum_two") == ["sum_one", "sum_two"]
     assert names("*one") == ["other_one", "sum_one"]
-    assert [c.name for c in conformance.select(cases, (), ["sum"])] == ["sum_one", "sum_two",
-                                                                       "other_one"]
+
+
+def test_cases_come_in_the_order_of_work():
+    components = [case.component for case in conformance.select(conformance.read_vectors())]
+    known = [name for names in adapters.GROUPS.values() for name in names]
+    assert list(dict.fromkeys(components)) == known
+
+
+def test_a_group_stands_for_its_components():
+    chosen = conformance.select(conformance.read_vectors(), ["masking"])
+    assert {case.component for case in chosen} == set(adapters.GROUPS["masking"])
 
 
 @pytest.mark.parametrize("name", ["sums", "", "x*", "SUM"])
 def test_only_refuses_what_is_not_there(vectors, name):
-    with pytest.raises(ValueError, match="unknown component or case"):
+    with pytest.raises(ValueError, match="unknown group, component or case"):
         conformance.select(conformance.read_vectors(vectors), [name])
 
 
