@@ -143,6 +143,8 @@ def _add_verify(commands) -> None:
                      help="write what a port starts from as .npy files into a new directory")
     who.add_argument("--import", dest="results", type=Path, metavar="DIR",
                      help="read a port's results from .npy files in such a directory")
+    who.add_argument("--list", action="store_true",
+                     help="print configuration, given arrays and results of the cases")
     p.add_argument("--only", default="", metavar="NAME,...",
                    help="groups, components or cases; * stands for anything (default all)")
     p.add_argument("--level", choices=("forward", "loss", "gradient", "steps"),

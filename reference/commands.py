@@ -309,6 +309,9 @@ def verify(options: argparse.Namespace) -> int:
     """Hold a port, or this library, against the golden vectors; exit status 1 if it fails."""
     every_case = conformance.read_vectors(options.vectors)
     cases = conformance.select(every_case, filter(None, options.only.split(",")))
+    if options.list:
+        print("\n".join(map(conformance.description, cases)))
+        return 0
     if options.export is not None:
         return _export(options, cases)
     subject, found = _subject(options, {case.component for case in every_case})
@@ -338,7 +341,8 @@ def _subject(options: argparse.Namespace, known: set[str]) -> tuple[str, dict]:
     if options.results is None:
         return "reference", adapters.builtin()
     if options.dtype == "both":
-        raise ValueError("--import needs the one precision of the files: --dtype float32 or float64")
+        raise ValueError("--import takes the one precision of the files, --dtype float32 or "
+                         "float64")
     return str(options.results), dict.fromkeys(known, exchange.result_files(options.results))
 
 

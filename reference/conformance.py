@@ -167,6 +167,17 @@ def summarise(component: str, outcomes: list[Outcome]) -> Summary:
                    sum(o.compared for o in outcomes), max((o.worst for o in outcomes), default=0))
 
 
+def description(case: Case) -> str:
+    """What a case gives and what it wants, as lines."""
+    given, results = [], []
+    for name, entry in case.entries.items():
+        (given if name.split("/", 1)[0] in GIVEN else results).append(f"{name} {entry['shape']}")
+    config = (f"{name}={json.dumps(value)}" for name, value in case.config.items())
+    rows = (("config", config), ("given", given), ("results", results))
+    return "\n".join([f"{case.component}, case {case.name}",
+                      *(f"    {title:<9}{', '.join(items) or '-'}" for title, items in rows)])
+
+
 def table_head(components: Iterable[str]) -> str:
     """First line of the table; its first column fits the names."""
     return _columns(_width(components), "component", "cases", "tensors", "worst", "result")

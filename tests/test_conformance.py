@@ -284,6 +284,15 @@ def test_nothing_implemented_is_no_success(tmp_path, vectors, capsys):
     assert "nothing is implemented, of 2 components" in capsys.readouterr().out
 
 
+def test_the_list_shows_what_a_case_gives_and_wants(vectors, capsys):
+    assert main(["verify", "--vectors", str(vectors), "--list", "--only", "sum_one"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "sum, case sum_one",
+        "    config   scale=2, sizes=[1]",
+        "    given    in/x [3], in/n [2]",
+        "    results  mid/half [3], out/z [3], loss/total [], grad/x [3], step/x [3]"]
+
+
 def test_the_report_as_json(tmp_path, vectors):
     broken = SUM + "\ndef other(case, dtype): return {'out/z': np.full(3, np.nan)}\n"
     assert verify(tmp_path, vectors, broken, "--json", str(tmp_path / "r.json")) == 1
@@ -317,7 +326,8 @@ def test_bad_input_exits_2_with_one_line(arguments, wanted, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [["--level", "all"], ["--dtype", "half"],
-                                       ["--adapter", "a.py", "--import", "b"]])
+                                       ["--adapter", "a.py", "--import", "b"],
+                                       ["--list", "--export", "x"]])
 def test_bad_options_exit_2_with_one_line(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["verify", *arguments])
