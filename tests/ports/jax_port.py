@@ -22,8 +22,15 @@ def mask_tokens(noise, ratio):
     return order[:, :K], restore, (restore >= K).astype(noise.dtype)
 
 
+def unit_rows(z):
+    """z / |z|; a zero row stays zero and gets no gradient (that of the root would be NaN)."""
+    squares = (z * z).sum(axis=1, keepdims=True)
+    is_zero = squares <= 1e-24
+    return jnp.where(is_zero, 0, z / jnp.sqrt(jnp.where(is_zero, 1, squares)))
+
+
 def cosine_logits(z_cmr, z_ecg, temperature):
-    u, v = (z / jnp.linalg.norm(z, axis=1, keepdims=True) for z in (z_cmr, z_ecg))
+    u, v = unit_rows(z_cmr), unit_rows(z_ecg)
     return jnp.matmul(u, v.T, precision="highest") / temperature  # row CMR, column ECG
 
 

@@ -22,10 +22,16 @@ def log_softmax(x, axis):
     return x - np.log(np.exp(x).sum(axis=axis, keepdims=True))
 
 
+def lengths(z):
+    """[B, D] -> [B, 1]; infinite for a zero row, which so has cosine 0 and no gradient."""
+    n = np.sqrt((z * z).sum(axis=1, keepdims=True))
+    return np.where(n > 1e-12, n, np.asarray(np.inf, z.dtype))
+
+
 def clip(z_cmr, z_ecg, temperature, weight):
     """[B, D], [B, D] -> logits [B, B], CMR -> ECG, ECG -> CMR, gradients by z_cmr and z_ecg."""
     B = len(z_cmr)
-    n_cmr, n_ecg = (np.sqrt((z * z).sum(axis=1, keepdims=True)) for z in (z_cmr, z_ecg))
+    n_cmr, n_ecg = lengths(z_cmr), lengths(z_ecg)
     u, v = z_cmr / n_cmr, z_ecg / n_ecg
     logits = u @ v.T / temperature  # row CMR, column ECG
     log_p, log_q = log_softmax(logits, axis=1), log_softmax(logits, axis=0)
