@@ -13,7 +13,8 @@ from torch import nn
 from reference.adapter_tools import Results, arrays, gradients, leaves, tensors
 from reference.encoders import ECGEncoder, ProjectionHead
 from reference.masked_modelling import MaskedAutoencoder
-from reference.transformer import MLP, Attention, Block, PatchEmbedding, sincos_position_embedding
+from reference.transformer import (MLP, Attention, Block, PatchEmbedding,
+                                   interpolate_position_embedding, sincos_position_embedding)
 from reference.vectors import Case
 
 
@@ -63,6 +64,14 @@ def position_table(case: Case, dtype: str) -> Results:
     return arrays(out__table=sincos_position_embedding(case.config["dim"], grid))
 
 
+def position_interpolation(case: Case, dtype: str) -> Results:
+    """A table for another number of steps."""
+    given, config = leaves(case, dtype), case.config
+    y = interpolate_position_embedding(given["table"], (config["leads"], config["old"]),
+                                       config["steps"])
+    return directed(case, nn.Identity(), given, y)
+
+
 def patch_embedding(case: Case, dtype: str) -> Results:
     """Tokens of the patches."""
     given, size = leaves(case, dtype), tuple(case.config["input_size"])
@@ -82,7 +91,8 @@ def attention(case: Case, dtype: str) -> Results:
     """Self-attention and its probabilities."""
     given = leaves(case, dtype)
     module = module_of(case, dtype, lambda: Attention(**case.config))
-    return directed(case, module, given, module(given["z"]), mid__weights=module.weights(given["z"]))
+    z = given["z"]
+    return directed(case, module, given, module(z), mid__weights=module.weights(z))
 
 
 def mlp(case: Case, dtype: str) -> Results:
@@ -151,5 +161,5 @@ def prediction_head(case: Case, dtype: str) -> Results:
 
 
 COMPONENTS = {function.__name__: function for function in (
-    position_table, patch_embedding, layer_norm, attention, mlp, block, encoder, masked_encoder,
-    ecg_encoder, pooling, projection_head, prediction_head)}
+    position_table, position_interpolation, patch_embedding, layer_norm, attention, mlp, block,
+    encoder, masked_encoder, ecg_encoder, pooling, projection_head, prediction_head)}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from reference import augmentation, preprocessing
+from reference import augmentation, preprocessing, records
 from reference.adapter_tools import Results, arrays, tensors
 from reference.vectors import Case
-from reference.views import CMRView
+from reference.views import CMRView, ECGView
 
 
 def asymmetric_least_squares(case: Case, dtype: str) -> Results:
@@ -27,6 +28,13 @@ def clean_ecg(case: Case, dtype: str) -> Results:
     given = tensors(case, "in", dtype)
     ecg = given["ecg"].masked_fill(given["missing"], torch.nan)
     return arrays(out__ecg=preprocessing.clean_ecg(ecg))
+
+
+def resample(case: Case, dtype: str) -> Results:
+    """Another sampling rate; NaN where a sample is missing."""
+    given = case.given("in", dtype)
+    given["ecg"][given["missing"]] = np.nan
+    return arrays(out__ecg=records.resample(given["ecg"], **case.config))
 
 
 def prepare_cine(case: Case, dtype: str) -> Results:
@@ -63,6 +71,15 @@ def rescale(case: Case, dtype: str) -> Results:
     return _view(augmentation.rescale, case, dtype)
 
 
+def ecg_view(case: Case, dtype: str) -> Results:
+    """The crop, and the whole view."""
+    x, length = tensors(case, "in", dtype)["x"], case.config["length"]
+    noise, view = augmentation.ECGNoise(**tensors(case, "noise", dtype)), case.config["view"]
+    start = augmentation.random_start(noise.start, x.shape[2], length)
+    return arrays(mid__crop=augmentation.crop(x, start, length),
+                  out__x=augmentation.ecg_view_from(x, noise, ECGView(**view), length))
+
+
 def heart_box(case: Case, dtype: str) -> Results:
     """The fixed box."""
     return arrays(out__image=augmentation.heart_box(tensors(case, "in", dtype)["image"]))
@@ -95,5 +112,5 @@ def cmr_view(case: Case, dtype: str) -> Results:
 
 
 COMPONENTS = {function.__name__: function for function in (
-    asymmetric_least_squares, normalise, clean_ecg, prepare_cine, crop, fourier_surrogate, jitter,
-    rescale, heart_box, resize, colour_jitter, cmr_view)}
+    asymmetric_least_squares, normalise, clean_ecg, resample, prepare_cine, crop, fourier_surrogate,
+    jitter, rescale, ecg_view, heart_box, resize, colour_jitter, cmr_view)}

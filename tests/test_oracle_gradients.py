@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.oracle import autoencoder, layers, networks, transformer
+from tests.oracle import autoencoder, layers, networks, resnet, transformer
 from tests.oracle.layers import Net
 
 STEP = 1e-5  # the error of a difference is about STEP^2
@@ -44,6 +44,8 @@ LAYERS = {
                                   lambda net, x: layers.batch_norm(net, "n", x), True),
     "max pool": ((2, 3, 5, 6), {}, lambda net, x: layers.max_pool(x), False),
     "average pool": ((2, 3, 4, 5), {}, lambda net, x: layers.average_pool(x), False),
+    "position interpolation": ((1, 11, 3), {},
+                               lambda net, x: transformer.position_interpolation(x, 2, 7), False),
     "patch embedding": ((2, 3, 4, 6), {"p.weight": (5, 3, 2, 3), "p.bias": (5,)},
                         lambda net, x: transformer.patch_embedding(net, "p", x), False),
     "attention": ((2, 3, 4), networks.attention_shapes("", 4),
@@ -68,6 +70,12 @@ LAYERS = {
                     net, z, np.array([[0, 4, 1, 5, 2, 3], [5, 4, 3, 2, 1, 0]]), 2), False),
     "projector": ((5, 3), PROJECTOR, lambda net, h: autoencoder.projector(net, h), True),
     "predictor": ((5, 3), PREDICTOR, lambda net, z: autoencoder.predictor(net, z), True),
+    "pooled stem": ((2, 3, 9, 11), networks.stem_shapes(2, 7),
+                    lambda net, x: resnet.stem(net, x, True), True),
+    "basic block": ((2, 3, 4, 5), networks.residual_shapes("", 3, 4, 2, False),
+                    lambda net, x: resnet.residual_block(net, "", x, 2), True),
+    "bottleneck": ((2, 8, 3, 4), networks.residual_shapes("", 8, 2, 1, True),
+                   lambda net, x: resnet.residual_block(net, "", x, 1), True),
     "projection": ((5, 4), {**networks.linear_shapes("0", 4, 3),
                             **networks.linear_shapes("2", 3, 2)},
                    lambda net, h: transformer.projection(net, "", h), False),

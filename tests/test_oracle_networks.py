@@ -2,13 +2,19 @@
 
 import pytest
 
-from reference import adapter_autoencoder, adapter_networks
+from reference import adapter_autoencoder, adapter_networks, adapter_resnet, adapter_steps
 from reference.vectors import compare, read_case
-from tests.oracle import cases_autoencoder, cases_networks, generate
+from tests.oracle import cases_autoencoder, cases_networks, cases_resnet, cases_steps, generate
 
-BUILT = [pair for module in (cases_networks, cases_autoencoder) for pair in module.build()]
+MODULES = (cases_networks, cases_autoencoder, cases_resnet, cases_steps)
+ADAPTERS = (adapter_networks, adapter_autoencoder, adapter_resnet, adapter_steps)
+BUILT = [pair for module in MODULES for pair in module.build()]
 NAMES = [case.name for case, _ in BUILT]
-COMPONENTS = {**adapter_networks.COMPONENTS, **adapter_autoencoder.COMPONENTS}
+COMPONENTS = {name: function for adapter in ADAPTERS
+              for name, function in adapter.COMPONENTS.items()}
+LOSSES = (  # of mdm_ten_steps
+    1.878387112697, 1.842780481053, 1.78245374265, 1.678670730001, 1.524870508371,
+    1.512071949594, 1.426843550352, 1.364701790207, 1.400645721226, 1.335744019758)
 
 
 @pytest.mark.parametrize("case, seed", BUILT, ids=NAMES)
@@ -30,3 +36,10 @@ def test_reference_agrees(name, dtype):
 
 def test_every_component_has_a_case():
     assert {case.component for case, _ in BUILT} == set(COMPONENTS)
+
+
+def test_literal_losses_of_ten_steps():
+    case = read_case(generate.GOLDEN / "mdm_ten_steps")
+    for dtype, tolerance in (("float64", 1e-10), ("float32", 1e-6)):
+        got = COMPONENTS[case.component](case, dtype)["step/losses"]
+        assert got == pytest.approx(LOSSES, rel=tolerance), dtype

@@ -45,7 +45,7 @@ def decoder(rng):
                   **directed(net, y, back, given["in/direction"], FIXED, "latent")})
 
 
-def _masked_autoencoder(rng, every: int, **options) -> Draft:
+def _masked_autoencoder(rng, entries: int, **options) -> Draft:
     config = {**AUTOENCODER, "ratio": RATIO, **options}
     leads, steps = grid_of(config)
     given = {"in/x": normal(rng, 2, *config["input_size"]),
@@ -53,26 +53,25 @@ def _masked_autoencoder(rng, every: int, **options) -> Draft:
     net = net_of(given)
     results = autoencoder.masked_autoencoder(net, given["in/x"], given["noise/mask"], config)
     results |= by_parameter(net, FIXED)
-    gradients = {name: value for name, value in results.items() if name.startswith("grad/")}
-    return Draft("masked_autoencoder", config, given, results, {}, sampled(gradients, every, 100))
+    return Draft("masked_autoencoder", config, given, results, {}, sampled(results, entries))
 
 
 @case
 def masked_autoencoder(rng):
     """All patches, a tenth of correlation: the default."""
-    return _masked_autoencoder(rng, 3, ncc_weight=0.1, normalise_patches=False, masked_only=False)
+    return _masked_autoencoder(rng, 200, ncc_weight=0.1, normalise_patches=False, masked_only=False)
 
 
 @case
 def masked_autoencoder_normalised(rng):
     """Normalised targets of the removed patches, more correlation."""
-    return _masked_autoencoder(rng, 31, ncc_weight=0.4, normalise_patches=True, masked_only=True)
+    return _masked_autoencoder(rng, 40, ncc_weight=0.4, normalise_patches=True, masked_only=True)
 
 
 @case
 def masked_autoencoder_squared_error(rng):
     """Squared error of the removed patches alone, as the paper says."""
-    return _masked_autoencoder(rng, 31, ncc_weight=0.0, normalise_patches=False, masked_only=True)
+    return _masked_autoencoder(rng, 40, ncc_weight=0.0, normalise_patches=False, masked_only=True)
 
 
 @case
@@ -95,5 +94,5 @@ def consistency(rng):
     results |= {f"out/{name}": value for name, value in net.statistics.items()}
     loss = {"loss/total": results.pop("loss/total")}
     results = {**results, **loss, **gradients}
-    every = {name: 41 for name, value in results.items() if np.size(value) > 500}
-    return Draft("consistency", {"dim": 12, "training": True}, given, results, {}, every)
+    return Draft("consistency", {"dim": 12, "training": True}, given, results, {},
+                 sampled(results, 200))

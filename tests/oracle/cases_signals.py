@@ -99,6 +99,26 @@ def clean_ecg(rng):
                  {"out/ecg": signals.clean_ecg(ecg, missing)}, {"out/ecg": CONDITION})
 
 
+def _resample(rng, V: int, T: int, rate: int, to: int) -> Draft:
+    ecg, missing = wandering(rng, V, T), uniform(rng, V, T) < 0.1
+    missing[-1] = False
+    missing[0, :2] = True
+    return Draft("resample", {"rate": rate, "to": to}, {"in/ecg": ecg, "in/missing": missing},
+                 {"out/ecg": signals.resample(ecg, missing, rate, to)})
+
+
+@case
+def resample_down(rng):
+    """Half the rate; a record shorter than the filter."""
+    return _resample(rng, 2, 60, 500, 250)
+
+
+@case
+def resample_up(rng):
+    """25 : 18."""
+    return _resample(rng, 3, 37, 360, 500)
+
+
 # ---- views of an ECG ----
 
 @case
@@ -235,3 +255,22 @@ def cmr_view(rng):
                  {"in/image": image, **{f"noise/{name}": u for name, u in noise.items()}},
                  {"mid/affine": images.affine(noise, VIEW),
                   "out/image": images.cmr_view(image, noise, VIEW, 7)})
+
+
+# ---- a whole view of an ECG ----
+
+@case
+def ecg_view(rng):
+    """All steps; each of them left out for some records."""
+    B, V, T, n = 6, 2, 20, 13
+    view = {"surrogate": 0.1, "surrogate_rate": 0.75, "jitter": 0.25, "rescale": 0.5,
+            "rate": 0.9375, "time_flip": 0.5, "sign_flip": 0.25}
+    x = normal(rng, B, V, T)
+    noise = {"start": uniform(rng, B), "apply": uniform(rng, B) / 2, "phase": uniform(rng, B, 6),
+             "surrogate": uniform(rng, B), "jitter": normal(rng, B, V, n),
+             "rescale": normal(rng, B), "time_flip": uniform(rng, B), "sign_flip": uniform(rng, B)}
+    noise["apply"][2], noise["surrogate"][:2] = 0.96875, (0.8125, 0.75)  # equal is not below
+    noise["time_flip"][3:], noise["sign_flip"][3:] = (0.25, 0.5, 0.75), (0.125, 0.0, 0.25)
+    return Draft("ecg_view", {"view": view, "length": n},
+                 {"in/x": x, **{f"noise/{name}": value for name, value in noise.items()}},
+                 signals.ecg_view(x, noise, view, n))

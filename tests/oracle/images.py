@@ -3,7 +3,7 @@
     percentile   of n sorted values at q: between the two around place q (n - 1), linear
     resize       output i of n <- m pixels: mean of the pixels j with weight
                  max(0, 1 - |j + 1/2 - (i + 1/2) m / n| / max(m / n, 1))
-    view         output (x, y) in [-1, 1]^2 -> in the crop (x w + x0, y h + y0) -> turned by the angle
+    view         output (x, y) in [-1, 1]^2 -> in the crop (x w + x0, y h + y0) -> turned
                  -> mirrored; there bilinear between pixel centres, black outside
     colours      c <- clip(f c + (1 - f) o) to [0, 1]: o = 0, then the mean grey, then the grey
 

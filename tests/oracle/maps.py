@@ -1,6 +1,6 @@
 """Maps of what was transferred, cell by cell.
 
-    interpolation   output i of n <- m cells: at (i + 1/2) m / n - 1/2 between the centres around it,
+    interpolation   output i of n <- m cells: between the centres around (i + 1/2) m / n - 1/2,
                     the outermost cell beyond the last centre
 
 Glossary: B subjects, D width, h and w cells, T temperature.

@@ -89,6 +89,17 @@ def parameters(rng: np.random.Generator, shapes: Shapes) -> dict[str, Formula]:
     return given
 
 
+def drawn(rng: np.random.Generator, *shape: int, scale: float = 1.0, shift: float = 0.0
+          ) -> Formula:
+    """A large input by formula."""
+    return Formula(shape, int(rng.integers(2**31)), scale, shift)
+
+
+def image(rng: np.random.Generator, *shape: int) -> Formula:
+    """Images on [0, 1] by formula."""
+    return drawn(rng, *shape, scale=0.28, shift=0.5)
+
+
 def net_of(given: dict, training: bool = False) -> Net:
     """The parameters among the given tensors, ready to run."""
     return Net({name.split("/", 1)[1]: value.value() if isinstance(value, Formula) else value
@@ -109,7 +120,50 @@ def by_parameter(net: Net, fixed=()) -> dict[str, np.ndarray]:
             if name in net.grads and name not in fixed}
 
 
-def sampled(results: dict, every: int, least: int = 200) -> dict[str, int]:
-    """`every` of all gradients and steps that have more than `least` entries."""
-    return {name: every for name, value in results.items()
-            if name.startswith(("grad/", "step/", "mid/")) and np.size(value) > least}
+def sampled(results: dict, entries: int) -> dict[str, int]:
+    """`every` of the results with more than twice as many entries: about so many are kept.
+
+    The stride shares no factor with the size, so no row or column is favoured.
+    """
+    every = {}
+    for name, value in results.items():
+        size = np.size(value)
+        if size > 2 * entries:
+            every[name] = next(k for k in range(size // entries, size) if math.gcd(k, size) == 1)
+    return every
+
+
+def batch_norm_shapes(name: str, width: int) -> Shapes:
+    """Weight, bias and running statistics."""
+    return {**norm_shapes(name, width), f"{name}.running_mean": (width,),
+            f"{name}.running_var": (width,)}
+
+
+def residual_shapes(name: str, inputs: int, width: int, stride: int, bottleneck: bool) -> Shapes:
+    """Residual block; `name` ends in a dot, or is empty."""
+    kernels, outputs = ((1, 3, 1), 4 * width) if bottleneck else ((3, 3), width)
+    shapes, before = {}, inputs
+    for number, kernel in enumerate(kernels, 1):
+        after = outputs if number == len(kernels) else width
+        shapes[f"{name}conv{number}.weight"] = (after, before, kernel, kernel)
+        shapes |= batch_norm_shapes(f"{name}bn{number}", after)
+        before = after
+    if stride != 1 or inputs != outputs:
+        shapes[f"{name}downsample.0.weight"] = (outputs, inputs, 1, 1)
+        shapes |= batch_norm_shapes(f"{name}downsample.1", outputs)
+    return shapes
+
+
+def stem_shapes(width: int, kernel: int) -> Shapes:
+    """First convolution on three phases."""
+    return {"conv1.weight": (width, 3, kernel, kernel), **batch_norm_shapes("bn1", width)}
+
+
+def narrow_resnet_shapes() -> Shapes:
+    """The network "resnet10_narrow": one basic block a stage, 16 to 128 channels."""
+    shapes, inputs = stem_shapes(16, 3), 16
+    for stage, width in enumerate((16, 32, 64, 128), 1):
+        stride = 1 if stage == 1 else 2
+        shapes |= residual_shapes(f"layer{stage}.0.", inputs, width, stride, bottleneck=False)
+        inputs = width
+    return shapes

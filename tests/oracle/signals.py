@@ -2,11 +2,12 @@
 
     baseline   (W + lam D'D) z = W y by Gaussian elimination of the whole matrix in 50 decimal
                digits; w = p above, 1 - p below, 0 on the baseline
-    surrogate  y_t = (X_0 + (-1)^t X_{T/2} + sum_{0<k<T/2} 2 Re(X_k e^{2 pi i (m U_k + k t / T)})) / T
+    surrogate  T y_t = X_0 + (-1)^t X_{T/2} + sum_{0<k<T/2} 2 Re(X_k e^{2 pi i (m U_k + k t / T)})
                X_k = sum_t x_t e^{-2 pi i k t / T}; X_{T/2} for even T alone
+    resample   sum_k h(n r / r' - k) x_k / sum_k h(n r / r' - k), h(u) = sinc(c u) kaiser(u)
 
 Glossary: B records, V leads, T samples, y signal, z baseline, w weights, X spectrum, m magnitude,
-U uniform numbers.
+U uniform numbers, r -> r' sampling rates.
 """
 
 from __future__ import annotations
@@ -133,3 +134,75 @@ def rescale(x: np.ndarray, sigma: float, noise: np.ndarray) -> np.ndarray:
     for place in np.ndindex(*x.shape):
         out[place] = x[place] * (1 + sigma * noise[place[0]])
     return out
+
+
+def bessel_i0(x: float) -> float:
+    """sum_k ((x / 2)^k / k!)^2."""
+    total, term, k = 0.0, 1.0, 0
+    while term > 1e-18 * total:
+        total += term
+        k += 1
+        term *= (x / 2 / k) ** 2
+    return total
+
+
+def low_pass(u: float, narrow: float) -> float:
+    """Windowed sinc at a distance of u samples; `narrow` is the share of the band that stays."""
+    inside = 1 - (u * narrow / 64) ** 2
+    if inside < 0:
+        return 0.0
+    angle = math.pi * narrow * (1 - 0.0785 / 2) * u
+    return (math.sin(angle) / angle if angle else 1.0) * bessel_i0(7.86 * math.sqrt(inside))
+
+
+def continued(x: list[float], k: int) -> float:
+    """Sample k of a signal that is reflected in its end points."""
+    last = len(x) - 1
+    if k < 0:
+        return 2 * x[0] - continued(x, -k)
+    return x[k] if k <= last else 2 * x[last] - continued(x, 2 * last - k)
+
+
+def bridged(x, missing) -> list[float]:
+    """Missing samples on the line between their neighbours, at the ends like the nearest one."""
+    seen, out = [t for t in range(len(x)) if not missing[t]], []
+    for t in range(len(x)):
+        left = max((s for s in seen if s <= t), default=seen[0])
+        right = min((s for s in seen if s >= t), default=seen[-1])
+        share = (t - left) / (right - left) if right > left else 0.0
+        out.append((1 - share) * x[left] + share * x[right])
+    return out
+
+
+def resample(ecg: np.ndarray, missing: np.ndarray, rate: int, to: int) -> np.ndarray:
+    """[V, T] -> [V, T to // rate]: the continued signal under the filter at every new instant."""
+    narrow, T = min(1.0, to / rate), ecg.shape[1]
+    out, reach = np.zeros((len(ecg), T * to // rate)), math.ceil(64 / narrow)
+    for v in range(len(ecg)):
+        x = bridged(ecg[v], missing[v])
+        for n in range(out.shape[1]):
+            middle, rest = n * rate // to, n * rate % to / to
+            taps = [(low_pass(rest - k, narrow), continued(x, middle + k))
+                    for k in range(-reach, reach + 2)]
+            out[v, n] = sum(h * value for h, value in taps) / sum(h for h, _ in taps)
+    return out
+
+
+def ecg_view(x: np.ndarray, noise: dict[str, np.ndarray], view: dict,
+             length: int) -> dict[str, np.ndarray]:
+    """Crop, surrogate, jitter, rescaling, flips, record by record."""
+    start = random_start(noise["start"], x.shape[2], length)
+    cropped = crop(x, start, length)
+    out = np.array(cropped)
+    for b in range(len(x)):
+        u, one = {name: values[b] for name, values in noise.items()}, cropped[b:b + 1]
+        if not u["apply"] < view["rate"]:
+            continue
+        if u["surrogate"] < view["surrogate_rate"]:
+            one = fourier_surrogate(one, view["surrogate"], u["phase"][None])
+        one = jitter(one, view["jitter"], u["jitter"][None])
+        one = rescale(one, view["rescale"], [u["rescale"]])
+        if u["time_flip"] < view["time_flip"]:
+            one = one[:, :, ::-1]
+        out[b] = -one[0] if u["sign_flip"] < view["sign_flip"] else one[0]
+    return {"mid/crop": cropped, "out/x": out}

@@ -1,6 +1,9 @@
 """Vision transformer for ECG, forward and backward, derived by hand.
 
     position  p = [sin(t w), cos(t w), sin(v w), cos(v w)],  w_k = 10000^(-k / (D / 4))
+    stretched p_i = sum_j c(x - j) p_j,  x = (i + 1/2) old / new - 1/2,  j the 4 steps around x,
+              the outermost ones repeated;  c(t) = (a + 2) t^3 - (a + 3) t^2 + 1 up to t = 1, then
+              a (t^3 - 5 t^2 + 8 t - 4) up to 2,  a = -3/4
     patch     z_l = sum W x over the patch + b
     head      A = softmax(q k^T / sqrt(d)),  y = A v
               dv = A^T dy,  dA = dy v^T,  dq = dS k / sqrt(d),  dk = dS^T q / sqrt(d)
@@ -34,6 +37,36 @@ def position_table(dim: int, leads: int, steps: int) -> np.ndarray:
                 row[2 * quarter + k] = math.sin(v * omega)
                 row[3 * quarter + k] = math.cos(v * omega)
     return table
+
+
+def cubic(t: float) -> float:
+    """c(t) above."""
+    a, t = -0.75, abs(t)
+    if t <= 1:
+        return (a + 2) * t**3 - (a + 3) * t**2 + 1
+    return a * (t**3 - 5 * t**2 + 8 * t - 4) if t < 2 else 0.0
+
+
+def position_interpolation(table: np.ndarray, leads: int, steps: int):
+    """[1, 1 + leads old, D] -> [1, 1 + leads steps, D]; the class token stays as it is."""
+    old = (table.shape[1] - 1) // leads
+    share = np.zeros((steps, old))
+    for i in range(steps):
+        x = (i + 0.5) * old / steps - 0.5
+        for j in range(math.floor(x) - 1, math.floor(x) + 3):
+            share[i, min(max(j, 0), old - 1)] += cubic(x - j)
+    out = np.zeros((1, 1 + leads * steps, table.shape[2]))
+    out[0, 0] = table[0, 0]
+    for v, i, j in np.ndindex(leads, steps, old):
+        out[0, 1 + v * steps + i] += share[i, j] * table[0, 1 + v * old + j]
+
+    def back(dout):
+        dtable = np.zeros(table.shape)
+        dtable[0, 0] = dout[0, 0]
+        for v, i, j in np.ndindex(leads, steps, old):
+            dtable[0, 1 + v * old + j] += share[i, j] * dout[0, 1 + v * steps + i]
+        return dtable
+    return out, back
 
 
 def patch_embedding(net: Net, name: str, x: np.ndarray):
