@@ -14,8 +14,7 @@ from typing import NamedTuple
 class Fault(NamedTuple):
     """One mistake: `before` becomes `after` in `function` of `reference`.
 
-    `first` names the first tensor that differs (with commas between, where it differs by case),
-    `also` other components that call the function and fail with it.
+    `first` names the first tensor that differs, with commas between where that depends on the case.
     """
 
     name: str
@@ -25,7 +24,6 @@ class Fault(NamedTuple):
     before: str
     after: str
     first: str
-    also: str = ""
 
 
 def target(fault: Fault) -> FunctionType:

@@ -3,8 +3,8 @@
     python -m tests.faults        the table as Markdown: every fault is planted and looked for
 
 A fault changes one expression of one function of `reference`; the built-in adapter then plays the
-port that made this mistake. `first` is the tensor that has to be named, `also` are components that
-have to fail as well, because they call the same function; every other has to pass.
+port that made this mistake. In the order of work its component is the first that fails. Those after
+it may fail with it, where they call the same function.
 """
 
 from __future__ import annotations
@@ -24,17 +24,27 @@ DTYPE = "float32"  # the looser tolerance: what it lets through is not caught an
 LEVEL = "steps"
 
 
-def find(fault: Fault) -> dict[str, list[Outcome]]:
+def find(fault: Fault, everywhere: bool = False) -> dict[str, list[Outcome]]:
     """Failing components of the library with the fault in it, each with its failing cases.
 
-    Components that never call the function are left out: they cannot know of it.
+    Args:
+        fault: to plant.
+        everywhere: look at all components; else at those that call the function and come, in the
+            order of work, no later than the fault's own.
     """
-    callers = [name for name, called in _calls().items() if target(fault).__code__ in called]
-    cases = conformance.select(_cases(), callers) if callers else []
+    last = adapters.place(fault.component)
+    names = list(calls()) if everywhere else [
+        name for name in callers(fault) if adapters.place(name) <= last]
+    cases = conformance.select(_cases(), names) if names else []
     with planted(fault):
         checked = conformance.check(cases, adapters.builtin(), [DTYPE], LEVEL)
         return {summary.component: [o for o in outcomes if o.status == conformance.FAIL]
                 for summary, outcomes in checked if summary.status != conformance.PASS}
+
+
+def callers(fault: Fault) -> set[str]:
+    """Components that call the function that the fault changes, directly or not."""
+    return {name for name, called in calls().items() if target(fault).__code__ in called}
 
 
 def firsts(outcomes: list[Outcome]) -> list[str]:
@@ -63,7 +73,7 @@ def _cases() -> list:
 
 
 @functools.cache
-def _calls() -> dict[str, set[CodeType]]:
+def calls() -> dict[str, set[CodeType]]:
     """Functions that every component calls, directly or not."""
     found: dict[str, set[CodeType]] = {}
     for name, function in adapters.builtin().items():

@@ -20,7 +20,6 @@ import numpy as np
 
 from reference.vectors import Case, read_case, write_case
 from tests.oracle import (cases_autoencoder, cases_functions, cases_losses, cases_metrics,
-from tests.oracle import (cases_autoencoder, cases_functions, cases_losses, cases_metrics,
                           cases_networks, cases_resnet, cases_signals, cases_steps)
 
 MODULES = (cases_functions, cases_losses, cases_signals, cases_metrics, cases_networks,
