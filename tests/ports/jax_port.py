@@ -23,10 +23,11 @@ def mask_tokens(noise, ratio):
 
 
 def unit_rows(z):
-    """z / |z|; a zero row stays zero and gets no gradient (that of the root would be NaN)."""
+    """z / max(|z|, 1e-12); a shorter row gets no gradient (that of the root at 0 would be NaN)."""
     squares = (z * z).sum(axis=1, keepdims=True)
-    is_zero = squares <= 1e-24
-    return jnp.where(is_zero, 0, z / jnp.sqrt(jnp.where(is_zero, 1, squares)))
+    short = squares <= 1e-24
+    u = z / jnp.sqrt(jnp.where(short, 1e-24, squares))
+    return jnp.where(short, jax.lax.stop_gradient(u), u)
 
 
 def cosine_logits(z_cmr, z_ecg, temperature):

@@ -22,25 +22,25 @@ def log_softmax(x, axis):
     return x - np.log(np.exp(x).sum(axis=axis, keepdims=True))
 
 
-def lengths(z):
-    """[B, D] -> [B, 1]; infinite for a zero row, which so has cosine 0 and no gradient."""
-    n = np.sqrt((z * z).sum(axis=1, keepdims=True))
-    return np.where(n > 1e-12, n, np.asarray(np.inf, z.dtype))
+def unit_rows(z):
+    """z / max(|z|, 1e-12) [B, D]; and 1 / |z| [B, 1], 0 for a shorter row: it has no gradient."""
+    length = np.sqrt((z * z).sum(axis=1, keepdims=True))
+    u = z / np.maximum(length, 1e-12)
+    return u, np.where(length > 1e-12, 1 / np.maximum(length, 1e-12), 0).astype(z.dtype)
 
 
 def clip(z_cmr, z_ecg, temperature, weight):
     """[B, D], [B, D] -> logits [B, B], CMR -> ECG, ECG -> CMR, gradients by z_cmr and z_ecg."""
     B = len(z_cmr)
-    n_cmr, n_ecg = lengths(z_cmr), lengths(z_ecg)
-    u, v = z_cmr / n_cmr, z_ecg / n_ecg
+    (u, u_scale), (v, v_scale) = unit_rows(z_cmr), unit_rows(z_ecg)
     logits = u @ v.T / temperature  # row CMR, column ECG
     log_p, log_q = log_softmax(logits, axis=1), log_softmax(logits, axis=0)
     identity = np.eye(B, dtype=logits.dtype)
     by_logits = (weight * (np.exp(log_p) - identity)
                  + (1 - weight) * (np.exp(log_q) - identity)) / B
     by_u, by_v = by_logits @ v / temperature, by_logits.T @ u / temperature
-    by_cmr = (by_u - u * (u * by_u).sum(axis=1, keepdims=True)) / n_cmr
-    by_ecg = (by_v - v * (v * by_v).sum(axis=1, keepdims=True)) / n_ecg
+    by_cmr = (by_u - u * (u * by_u).sum(axis=1, keepdims=True)) * u_scale
+    by_ecg = (by_v - v * (v * by_v).sum(axis=1, keepdims=True)) * v_scale
     return logits, -np.trace(log_p) / B, -np.trace(log_q) / B, by_cmr, by_ecg
 
 
