@@ -18,8 +18,9 @@ from reference.conformance import Outcome
 from tests.fault import Fault, planted, target
 from tests.faults_functions import FAULTS as FUNCTIONS
 from tests.faults_networks import FAULTS as NETWORKS
+from tests.faults_training import FAULTS as TRAINING
 
-FAULTS = (*FUNCTIONS, *NETWORKS)
+FAULTS = (*FUNCTIONS, *NETWORKS, *TRAINING)
 DTYPE = "float32"  # the looser tolerance: what it lets through is not caught anywhere
 LEVEL = "steps"
 

@@ -11,7 +11,7 @@ from tests.faults import FAULTS
 
 
 def test_there_are_enough_faults_of_different_names():
-    assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 100
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 120
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])

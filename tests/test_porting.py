@@ -47,8 +47,14 @@ def test_every_trap_is_shown_by_its_vector(cells):
 
 
 def test_the_traps_are_many_and_different():
-    assert len(TRAPS) >= 50
+    assert len(TRAPS) >= 60
     assert len({tuple(cells) for cells in TRAPS}) == len(TRAPS)
+
+
+def test_the_readme_counts_components_and_faults():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"what {len(BUILTIN)} components make of them" in readme
+    assert f"tested with {len(FAULTS)} of them" in readme
 
 
 def test_the_order_of_work_is_that_of_the_runner():
