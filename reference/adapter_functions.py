@@ -78,14 +78,15 @@ def layer_decay(case: Case, dtype: str) -> Results:
 
 
 def matrices_only(case: Case, dtype: str) -> Results:
-    """Weight decay of every parameter, in the order of the configuration."""
+    """Scale and weight decay of every parameter, in the order of the configuration."""
     with torch.random.fork_rng(devices=[]):
         model = masked_modelling.MaskedAutoencoder((1, 2, 6), (1, 3), 4, 1, 1, 4, 1, 1)
     groups = loop.matrices_only(model, case.config["weight_decay"])
-    found = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    found = {id(p): group for group in groups for p in group["params"]}
     parameters = dict(model.named_parameters())
-    return arrays(out__weight_decay=np.array([found[id(parameters[name])]
-                                              for name in case.config["dimensions"]]))
+    return {f"out/{what}": np.array([found[id(parameters[name])][what]
+                                     for name in case.config["dimensions"]])
+            for what in ("lr_scale", "weight_decay")}
 
 
 COMPONENTS = {function.__name__: function for function in (

@@ -1,6 +1,7 @@
 """The reference held against the oracle: golden vectors of the networks and of training steps."""
 
 import pytest
+import torch
 
 from reference import adapter_autoencoder, adapter_networks, adapter_resnet, adapter_steps
 from reference.vectors import compare, read_case
@@ -43,3 +44,18 @@ def test_literal_losses_of_ten_steps():
     for dtype, tolerance in (("float64", 1e-10), ("float32", 1e-6)):
         got = COMPONENTS[case.component](case, dtype)["step/losses"]
         assert got == pytest.approx(LOSSES, rel=tolerance), dtype
+
+
+@pytest.mark.parametrize("old, new", [("param/fc1.bias", "param/fc3.bias"),
+                                      ("param/fc2.weight", "in/fc2.weight")])
+def test_parameters_of_other_names_are_refused(old, new):
+    case = read_case(generate.GOLDEN / "mlp")
+    entries = {new if name == old else name: entry for name, entry in case.entries.items()}
+    with pytest.raises(ValueError, match=rf"parameters of mlp do not fit: missing \['{old[6:]}'\]"):
+        adapter_networks.mlp(case._replace(entries=entries), "float64")
+
+
+def test_building_a_module_leaves_the_random_state_alone():
+    state = torch.random.get_rng_state()
+    adapter_networks.block(read_case(generate.GOLDEN / "block"), "float32")
+    assert (torch.random.get_rng_state() == state).all()

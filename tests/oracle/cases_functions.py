@@ -46,18 +46,18 @@ def gather_tokens(rng):
 @case
 def patchify(rng):
     """Patches of 2 leads x 3 samples, two channels."""
-    x = normal(rng, 2, 2, 4, 15)
+    x = normal(rng, 3, 2, 4, 15)
     return Draft("patchify", {"patch_size": [2, 3]}, {"in/x": x},
                  {"out/patches": tables.patchify(x, (2, 3))})
 
 
 @case
 def unpatchify(rng):
-    """Patches of 1 lead x 4 samples."""
-    patches = normal(rng, 2, 15, 12)
-    return Draft("unpatchify", {"patch_size": [1, 4], "size": [3, 5, 12]},
+    """Patches of 2 leads x 3 samples, two channels."""
+    patches = normal(rng, 5, 6, 12)
+    return Draft("unpatchify", {"patch_size": [2, 3], "size": [2, 4, 9]},
                  {"in/patches": patches},
-                 {"out/x": tables.unpatchify(patches, (1, 4), (3, 5, 12))})
+                 {"out/x": tables.unpatchify(patches, (2, 3), (2, 4, 9))})
 
 
 @case
@@ -134,5 +134,4 @@ def matrices_only(rng):
                   **_block("decoder_blocks.0"), **_linear("decoder_norm", 1),
                   **_linear("decoder_pred")}
     config = {"dimensions": dimensions, "weight_decay": 0.15}
-    return Draft("matrices_only", config, {},
-                 {"out/weight_decay": tables.matrices_only(**config)})
+    return Draft("matrices_only", config, {}, tables.matrices_only(**config))

@@ -202,12 +202,29 @@ def masked_mse_nothing(rng):
     return _mse(rng, False, np.zeros((2, 3), dtype=bool))
 
 
+def _bce(logits, labels, observed, weight) -> Draft:
+    return Draft("masked_bce", {}, {"in/logits": logits, "in/labels": labels,
+                                    "in/observed": observed, "in/positive_weight": weight},
+                 masked_losses.masked_bce(logits, labels, observed, weight))
+
+
 @case
 def masked_bce(rng):
     """Weighted positives, missing labels, logits large enough to overflow a naive form."""
     logits, observed = normal(rng, 7, 3, scale=3.0), uniform(rng, 7, 3) < 0.8
     logits[0], observed[0] = [100.0, -100.0, 0.0], True
-    labels, weight = np.floor(uniform(rng, 7, 3) * 2), np.array([2.5, 0.75, 5.0])
-    return Draft("masked_bce", {}, {"in/logits": logits, "in/labels": labels,
-                                    "in/observed": observed, "in/positive_weight": weight},
-                 masked_losses.masked_bce(logits, labels, observed, weight))
+    return _bce(logits, np.floor(uniform(rng, 7, 3) * 2), observed, np.array([2.5, 0.75, 5.0]))
+
+
+@case
+def masked_mse_one(rng):
+    """One target is observed."""
+    return _mse(rng, False, np.eye(2, 5, 1, dtype=bool) & (np.arange(2) < 1)[:, None])
+
+
+@case
+def masked_bce_one(rng):
+    """One label is observed, and it is no positive."""
+    observed = np.zeros((4, 2), dtype=bool)
+    observed[3, 0] = True
+    return _bce(normal(rng, 4, 2), np.zeros((4, 2)), observed, np.array([3.0, 2.0]))

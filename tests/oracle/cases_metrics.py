@@ -56,10 +56,10 @@ def regression_metrics(rng):
 
 # ---- retrieval and collapse ----
 
-def embeddings(rng, B: int, D: int) -> tuple[np.ndarray, np.ndarray]:
+def embeddings(rng, B: int, D: int, noise: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Related pairs; targets 1 and 2 are the same, so that they tie."""
     z_query = normal(rng, B, D)
-    z_target = representable(z_query + normal(rng, B, D))
+    z_target = representable(z_query + noise * normal(rng, B, D))
     z_target[2] = z_target[1]
     return z_query, z_target
 
@@ -75,7 +75,7 @@ def in_batch_accuracy(rng):
 
 
 def _retrieval(rng, N: int, D: int, candidates: int) -> Draft:
-    z_query, z_target = embeddings(rng, N, D)
+    z_query, z_target = embeddings(rng, N, D, noise=3.0)
     order = rng.permutation(N)
     return Draft("retrieval", {"candidates": candidates},
                  {"in/z_query": z_query, "in/z_target": z_target, "noise/order": order},
@@ -96,8 +96,9 @@ def retrieval_few(rng):
 
 @case
 def collapse(rng):
-    """Half-collapsed embeddings."""
+    """Half-collapsed embeddings, and one below 1e-12, which counts as that long."""
     z = representable(normal(rng, 6, 5) + 1)
+    z[3] = [2.0**-41, 0, 0, -(2.0**-42), 0]
     return Draft("collapse", {}, {"in/z": z}, metrics.collapse(z))
 
 
@@ -141,10 +142,7 @@ def ridge_probe(rng):
                  probes.ridge(x, y, observed, x_val, y_val, penalties))
 
 
-@case
-def logistic_probe(rng):
-    """A noisy label with missing rows."""
-    N, M, D, penalties = 14, 9, 3, [0.5, 5.0, 50.0]
+def _logistic(rng, N: int, M: int, D: int, penalties: list[float]) -> Draft:
     x, x_val, truth = _features(rng, N, M, D)
     y = (x @ truth + 2 * rng.standard_normal(N) > 0).astype(float)
     y_val = (x_val @ truth + 2 * rng.standard_normal(M) > 0).astype(float)
@@ -154,14 +152,26 @@ def logistic_probe(rng):
                  probes.logistic(x, y, observed, x_val, y_val, penalties))
 
 
+@case
+def logistic_probe(rng):
+    """A noisy label with missing rows."""
+    return _logistic(rng, 14, 9, 3, [0.5, 5.0, 50.0])
+
+
+@case
+def logistic_probe_wide(rng):
+    """More features than rows."""
+    return _logistic(rng, 8, 5, 11, [2.0, 20.0])
+
+
 # ---- maps ----
 
 @case
 def similarity_maps(rng):
-    """2 x 3 tokens, 4 x 5 cells."""
-    B, D, h, w, grid = 2, 7, 4, 5, (2, 3)
+    """3 x 6 tokens, 4 x 5 cells."""
+    B, D, h, w, grid = 2, 7, 4, 5, (3, 6)
     given = {"z_cmr": normal(rng, B, D), "z_ecg": normal(rng, B, D, scale=3.0),
-             "cmr_cells": normal(rng, B, h, w, D), "ecg_tokens": normal(rng, B, 6, D, scale=0.5)}
+             "cmr_cells": normal(rng, B, h, w, D), "ecg_tokens": normal(rng, B, 18, D, scale=0.5)}
     given["cmr_cells"][1, 2, 3] = 0.0
     return Draft("similarity_maps", {"grid": list(grid), "temperature": 0.6},
                  {f"in/{name}": value for name, value in given.items()},
@@ -169,7 +179,7 @@ def similarity_maps(rng):
 
 
 def _attention(rng, N: int) -> Draft:
-    attention = uniform(rng, 2, 4, N, N)
+    attention = uniform(rng, 5, 4, N, N)
     return Draft("attention_map", {"grid": [2, 3]}, {"in/attention": attention},
                  {"out/map": maps.attention_map(attention, (2, 3))})
 

@@ -46,9 +46,9 @@ def batch_norm_evaluation(rng):
 
 @case
 def cmr_stem(rng):
-    """7 x 7 convolution and pooling, odd sizes."""
+    """7 x 7 convolution to 20 x 15 cells, then pooling to 10 x 8."""
     return _layer(rng, "cmr_stem", {"arch": "resnet18", "training": True}, stem_shapes(64, 7),
-                  image(rng, 2, 3, 37, 29), lambda net, x: resnet.stem(net, x, True),
+                  image(rng, 2, 3, 39, 29), lambda net, x: resnet.stem(net, x, True),
                   (2, 64, 10, 8))
 
 

@@ -182,7 +182,7 @@ def _cine(cine, ed: int, es: int, order: str, every: int = 1) -> Draft:
 @case
 def prepare_cine(rng):
     """A small cine in the middle of a black square; half-way over the last frame."""
-    return _cine(np.round(uniform(rng, 9, 12, 8, 5) * 255), 3, 1, "ed-mid-es")
+    return _cine(np.round(uniform(rng, 9, 12, 8, 7) * 255), 5, 2, "ed-mid-es")
 
 
 @case
@@ -251,6 +251,8 @@ def colour_jitter(rng):
 def cmr_view(rng):
     """Flip, rotation and resized crop in one resampling, then colours; the last image is plain."""
     image, noise = uniform(rng, 5, 3, 8, 9), image_noise(rng, 5)
+    noise["flip"][1] = noise["rotate"][2] = 0.5  # equal is not below
+    noise["area"][:2], noise["ratio"][:2] = 0.96875, (0.03125, 0.96875)  # as high, as wide
     return Draft("cmr_view", {"view": VIEW, "size": 7},
                  {"in/image": image, **{f"noise/{name}": u for name, u in noise.items()}},
                  {"mid/affine": images.affine(noise, VIEW),

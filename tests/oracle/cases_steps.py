@@ -57,6 +57,11 @@ def _dimensions(given: dict, fixed=()) -> dict[str, int]:
     return {name: ndim for name, ndim in names.items() if name not in fixed}
 
 
+def _rules(names, columns: dict[str, np.ndarray]) -> dict[str, Rule]:
+    return {name: Rule(*pair) for name, *pair in
+            zip(names, columns["out/lr_scale"], columns["out/weight_decay"])}
+
+
 # ---- stage 1 ----
 
 def _mdm(rng, count: int) -> Draft:
@@ -65,8 +70,7 @@ def _mdm(rng, count: int) -> Draft:
     given = {"in/x": drawn(rng, 2, *config["input_size"]),
              "noise/mask": uniform(rng, count, 2, leads * patches), **given_of(rng, config)}
     dimensions = _dimensions(given, FIXED)
-    decays = matrices_only(dimensions, config["weight_decay"])
-    rules = {name: Rule(1.0, decay) for name, decay in zip(dimensions, decays)}
+    rules = _rules(dimensions, matrices_only(dimensions, config["weight_decay"]))
 
     def gradients_of(net, step):
         return masked_autoencoder(net, given["in/x"].value(), given["noise/mask"][step], config)
@@ -134,9 +138,8 @@ def _fine_tuning(rng, count: int) -> Draft:
              "in/labels": (rng.random((8, R)) < 0.4).astype(np.float64), "in/observed": observed,
              **table("pos_embed", D, config), **parameters(rng, shapes)}
     dimensions = _dimensions(given)
-    rule = layer_decay(dimensions, config["depth"], config["layer_decay"], config["weight_decay"])
-    rules = {name: Rule(*pair) for name, *pair in
-             zip(dimensions, rule["out/lr_scale"], rule["out/weight_decay"])}
+    rules = _rules(dimensions, layer_decay(dimensions, config["depth"], config["layer_decay"],
+                                           config["weight_decay"]))
 
     def gradients_of(net, step):
         return steps.label_gradients(net, given["in/ecg"].value(), given["in/targets"],

@@ -102,9 +102,10 @@ def layer_decay(dimensions: dict[str, int], depth: int, decay: float,
     return {"out/lr_scale": np.array(scales), "out/weight_decay": np.array(decays)}
 
 
-def matrices_only(dimensions: dict[str, int], weight_decay: float) -> np.ndarray:
-    """Weight decay of every parameter: none for vectors."""
-    return np.array([weight_decay if ndim > 1 else 0.0 for ndim in dimensions.values()])
+def matrices_only(dimensions: dict[str, int], weight_decay: float) -> dict[str, np.ndarray]:
+    """Scale 1, and the weight decay of every parameter: none for vectors."""
+    decays = [weight_decay if ndim > 1 else 0.0 for ndim in dimensions.values()]
+    return {"out/lr_scale": np.ones(len(decays)), "out/weight_decay": np.array(decays)}
 
 
 def update_target(target: np.ndarray, online: np.ndarray, tau: float) -> np.ndarray:
