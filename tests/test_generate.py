@@ -1,6 +1,9 @@
 """The program that writes the golden vectors and holds them against the oracle."""
 
+import ast
 import json
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -146,3 +149,31 @@ def test_measured_errors_become_tolerances(modules, tmp_path):
 def test_a_module_is_anything_that_builds(monkeypatch):
     monkeypatch.setattr(generate, "MODULES", (SimpleNamespace(build=lambda: []),))
     assert generate.build() == []
+
+
+def imported(path) -> set[str]:
+    """Modules that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+    return found
+
+
+def test_the_oracle_shares_nothing_with_the_reference():
+    files = [path for path in Path(generate.__file__).parent.glob("*.py")
+             if path.name != "measure.py"]  # holds the reference against it
+    assert len(files) > 10
+    for path in files:
+        foreign = {name for name in imported(path)
+                   if name.split(".")[0] not in sys.stdlib_module_names
+                   and name not in ("numpy", "reference.vectors")
+                   and name.split(".")[:2] != ["tests", "oracle"]}
+        assert not foreign, f"{path.name} imports {sorted(foreign)}"
+
+
+def test_the_stored_files_stay_small():
+    total = sum(path.stat().st_size for path in generate.GOLDEN.rglob("*") if path.is_file())
+    assert total <= 2_000_000
