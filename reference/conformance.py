@@ -203,6 +203,8 @@ def verdict(summaries: list[Summary]) -> tuple[str, bool]:
     """Last line of the report, and whether the port passes: something is there and none fails."""
     count = {status: sum(s.status == status for s in summaries) for status in (PASS, FAIL, ABSENT)}
     there = count[PASS] + count[FAIL]
+    if not there and not count[ABSENT]:
+        return f"none of the {len(summaries)} components has a tensor at this level", False
     if not there:
         return f"nothing is implemented, of {len(summaries)} components", False
     return (f"{count[PASS]} of {there} implemented components pass, {count[FAIL]} fail, "

@@ -1,11 +1,11 @@
 """Golden vectors as plain .npy files, for ports in any language.
 
     DIR/README.md                        this layout, for the reader of the files
-    DIR/CASE/case.json                   component, configuration, given files, wanted results
+    DIR/CASE/config.json                   component, configuration, given files, wanted results
     DIR/CASE/KIND/NAME.npy               given arrays: KIND in, noise or param
 
 A port writes its results beside them, DIR/CASE/KIND/NAME.npy with KIND mid, out, loss, grad or
-step, of the names in case.json. The results to be reached are not in the files.
+step, of the names in config.json. The results to be reached are not in the files.
 
 In NAME every character but letters, digits, `_`, `.`, `-` and `~` is %XX of its UTF-8 bytes.
 """
@@ -26,7 +26,7 @@ from reference.vectors import GIVEN, Case, level_of
 
 README = """# Golden vectors for a port
 
-One folder a case. `case.json` holds
+One folder a case. `config.json` holds
 
 - `component`: the function under test, `config`: what it is called with;
 - `given`: the arrays to start from, with their files: inputs (`in/`), random numbers (`noise/`),
@@ -142,7 +142,7 @@ def write_array(path: Path, value: np.ndarray) -> None:
 
 
 def _export_case(folder: Path, case: Case, dtype: str) -> int:
-    """Given arrays and case.json of one case; number of arrays."""
+    """Given arrays and config.json of one case; number of arrays."""
     given, results = {}, {}
     for name, entry in case.entries.items():
         kind = name.split("/", 1)[0]
@@ -159,5 +159,5 @@ def _export_case(folder: Path, case: Case, dtype: str) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"case": case.name, "component": case.component, "config": case.config,
                        "given": given, "results": results}, indent=1)
-    (folder / "case.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
     return len(given)

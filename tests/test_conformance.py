@@ -284,6 +284,13 @@ def test_nothing_implemented_is_no_success(tmp_path, vectors, capsys):
     assert "nothing is implemented, of 2 components" in capsys.readouterr().out
 
 
+def test_a_level_without_tensors_is_no_success(capsys):
+    assert main(["verify", "--only", "byol_loss", "--level", "forward"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["byol_loss", "1", "0/0", "-", "nothing", "at", "this", "level"]
+    assert lines[-1] == "reference: none of the 1 components has a tensor at this level"
+
+
 def test_the_list_shows_what_a_case_gives_and_wants(vectors, capsys):
     assert main(["verify", "--vectors", str(vectors), "--list", "--only", "sum_one"]) == 0
     assert capsys.readouterr().out.splitlines() == [

@@ -49,10 +49,10 @@ def test_export_writes_what_a_port_starts_from(tmp_path, vectors, dtype, capsys)
     out, status = export(tmp_path, vectors, "--dtype", dtype)
     assert status == 0 and "1 cases, 5 arrays" in capsys.readouterr().out
     found = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    assert found == {"README.md", "case_one/case.json", "case_one/in/x.npy", "case_one/in/n.npy",
+    assert found == {"README.md", "case_one/config.json", "case_one/in/x.npy", "case_one/in/n.npy",
                      "case_one/noise/u.npy", "case_one/param/head%2Fa.b.npy",
                      "case_one/param/block.0.weight.npy"}
-    facts = json.loads((out / "case_one" / "case.json").read_text())
+    facts = json.loads((out / "case_one" / "config.json").read_text())
     assert (facts["component"], facts["config"]) == ("thing", {"ratio": 0.5})
     case = read_cases(vectors)[0]
     for name, entry in facts["given"].items():
@@ -175,7 +175,7 @@ def test_round_trip_through_the_library_itself(tmp_path, dtype, capsys):
     assert main(["verify", "--export", str(out), "--only", only, "--dtype", dtype]) == 0
     functions = adapters.builtin()
     for folder in (path for path in out.iterdir() if path.is_dir()):
-        facts = json.loads((folder / "case.json").read_text())
+        facts = json.loads((folder / "config.json").read_text())
         given = {name: np.load(folder / entry["file"]) for name, entry in facts["given"].items()}
         entries = {name: {"shape": entry["shape"], "dtype": entry["dtype"]}
                    for name, entry in {**facts["given"], **facts["results"]}.items()}

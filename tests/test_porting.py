@@ -16,13 +16,14 @@ from tests.fault import planted
 from tests.faults import FAULTS
 
 TEXT = (ROOT / "reference" / "PORTING.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BUILTIN = adapters.builtin()
 CASES = {case.name: case for case in conformance.read_vectors()}
 
 
-def block(name: str) -> str:
+def block(name: str, text: str = TEXT) -> str:
     """Code block behind the marker of that name."""
-    behind = TEXT.split(f"<!-- test: {name} -->\n", 1)[1]
+    behind = text.split(f"<!-- test: {name} -->\n", 1)[1]
     return re.match(r"```\w*\n(.*?)```", behind, re.DOTALL).group(1)
 
 
@@ -52,9 +53,8 @@ def test_the_traps_are_many_and_different():
 
 
 def test_the_readme_counts_components_and_faults():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"what {len(BUILTIN)} components make of them" in readme
-    assert f"tested with {len(FAULTS)} of them" in readme
+    assert f"what {len(BUILTIN)} components make of them" in README
+    assert f"tested with {len(FAULTS)} of them" in README
 
 
 def test_the_order_of_work_is_that_of_the_runner():
@@ -79,13 +79,14 @@ def test_the_parameter_names_exist():
     assert len(written) > 40 and set(written) <= there
 
 
-def test_the_commands_run(monkeypatch, capsys):
+@pytest.mark.parametrize("text", [TEXT, README], ids=["PORTING.md", "README.md"])
+def test_the_commands_run(text, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    commands = [shlex.split(line, comments=True) for line in block("commands").splitlines()]
-    assert len(commands) == 3
-    for words in commands[1:]:  # the first is a test of its own
-        assert words[:3] == ["python", "-m", "reference"] and main(words[3:]) == 0
-    assert commands[0] == ["python", "-m", "reference", "verify"]
+    commands = [shlex.split(line, comments=True) for line in block("commands", text).splitlines()]
+    assert [words[0].rsplit("/")[-1] for words in commands] == ["python"] * 3
+    assert commands[0][1:] == ["-m", "reference", "verify"]  # which is a test of its own
+    for words in commands[1:]:
+        assert words[1:4] == ["-m", "reference", "verify"] and main(words[3:]) == 0
 
 
 def test_the_worked_port_is_the_file_and_prints_what_it_says(monkeypatch, capsys):
