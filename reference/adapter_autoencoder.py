@@ -19,7 +19,7 @@ def decoder(case: Case, dtype: str) -> Results:
     given, noise = leaves(case, dtype), tensors(case, "noise", dtype)["mask"]
     model = _model(case, dtype, ("cls_token", "pos_embed", "patch_embed", "blocks", "norm"))
     mask = random_mask(noise, case.config["ratio"])
-    return directed(case, model, given, model.decode(given["latent"], mask),
+    return directed(case, model, given, lambda: model.decode(given["latent"], mask),
                     mid__restore=mask.restore)
 
 

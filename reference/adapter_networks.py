@@ -13,6 +13,7 @@ from torch import nn
 from reference.adapter_tools import Results, arrays, gradients, leaves, tensors
 from reference.encoders import ECGEncoder, ProjectionHead
 from reference.masked_modelling import MaskedAutoencoder
+from reference.masking import random_mask
 from reference.transformer import (MLP, Attention, Block, PatchEmbedding,
                                    interpolate_position_embedding, sincos_position_embedding)
 from reference.vectors import Case
@@ -44,11 +45,35 @@ def module_of(case: Case, dtype: str, build: Callable[[], nn.Module], unused: tu
     return module
 
 
-def directed(case: Case, module: nn.Module, given: dict[str, torch.Tensor], y: torch.Tensor,
-             **middle: torch.Tensor) -> Results:
-    """Output, its product with the direction, and the gradients that the case holds."""
+def directed(case: Case, module: nn.Module, given: dict[str, torch.Tensor],
+             forward: Callable[[], torch.Tensor], **middle: torch.Tensor) -> Results:
+    """Output, its product with the direction, and what else the case holds.
+
+    Args:
+        case: decides which outputs of parts (`mid/` and their name), which running statistics
+            afterwards (`out/` and their name) and which gradients are returned.
+        module: with its parts and parameters.
+        given: inputs, "direction" among them.
+        forward: runs the module.
+        middle: further results.
+    Returns:
+        Arrays by vector name, in the order of the case.
+    """
+    seen = {}
+
+    def hook_of(name: str) -> Callable:
+        def keep(_part, _inputs, output: torch.Tensor) -> None:
+            seen[f"mid__{name}"] = output
+        return keep
+
+    hooks = [part.register_forward_hook(hook_of(name)) for name, part in module.named_modules()
+             if f"mid/{name}" in case.entries]
+    y = forward()
+    for hook in hooks:
+        hook.remove()
+    statistics = {f"out__{name}": value.clone() for name, value in module.named_buffers()}
     loss = (y * given["direction"]).sum()
-    results = {**arrays(**middle, out__y=y, loss__total=loss),
+    results = {**arrays(**middle, **seen, **statistics, out__y=y, loss__total=loss),
                **gradients(case, loss, {**given, **dict(module.named_parameters())})}
     return in_order(case, results)
 
@@ -69,7 +94,7 @@ def position_interpolation(case: Case, dtype: str) -> Results:
     given, config = leaves(case, dtype), case.config
     y = interpolate_position_embedding(given["table"], (config["leads"], config["old"]),
                                        config["steps"])
-    return directed(case, nn.Identity(), given, y)
+    return directed(case, nn.Identity(), given, lambda: y)
 
 
 def patch_embedding(case: Case, dtype: str) -> Results:
@@ -77,14 +102,14 @@ def patch_embedding(case: Case, dtype: str) -> Results:
     given, size = leaves(case, dtype), tuple(case.config["input_size"])
     module = module_of(case, dtype, lambda: PatchEmbedding(
         size, tuple(case.config["patch_size"]), case.config["dim"]))
-    return directed(case, module, given, module(given["x"]))
+    return directed(case, module, given, lambda: module(given["x"]))
 
 
 def layer_norm(case: Case, dtype: str) -> Results:
     """The first norm of a block."""
     given = leaves(case, dtype)
     block = module_of(case, dtype, lambda: Block(case.config["dim"], 1), ("norm2", "attn", "mlp"))
-    return directed(case, block, given, block.norm1(given["x"]))
+    return directed(case, block, given, lambda: block.norm1(given["x"]))
 
 
 def attention(case: Case, dtype: str) -> Results:
@@ -92,20 +117,20 @@ def attention(case: Case, dtype: str) -> Results:
     given = leaves(case, dtype)
     module = module_of(case, dtype, lambda: Attention(**case.config))
     z = given["z"]
-    return directed(case, module, given, module(z), mid__weights=module.weights(z))
+    return directed(case, module, given, lambda: module(z), mid__weights=module.weights(z))
 
 
 def mlp(case: Case, dtype: str) -> Results:
     """Two linear maps and GELU."""
     given, module = leaves(case, dtype), module_of(case, dtype, lambda: MLP(**case.config))
-    return directed(case, module, given, module(given["z"]))
+    return directed(case, module, given, lambda: module(given["z"]))
 
 
 def block(case: Case, dtype: str) -> Results:
     """Pre-norm block and its attention probabilities."""
     given = leaves(case, dtype)
     module = module_of(case, dtype, lambda: Block(**case.config))
-    return directed(case, module, given, module(given["z"]),
+    return directed(case, module, given, lambda: module(given["z"]),
                     mid__weights=module.attn.weights(module.norm1(given["z"])))
 
 
@@ -118,15 +143,17 @@ def _encoder_of(case: Case, dtype: str) -> MaskedAutoencoder:
 def encoder(case: Case, dtype: str) -> Results:
     """Encoder of the masked autoencoder on all tokens."""
     given, model = leaves(case, dtype), _encoder_of(case, dtype)
-    return directed(case, model, given, model.encode_all(given["x"]))
+    return directed(case, model, given, lambda: model.encode_all(given["x"]))
 
 
 def masked_encoder(case: Case, dtype: str) -> Results:
     """Encoder of the masked autoencoder on the tokens that stay."""
     given, model = leaves(case, dtype), _encoder_of(case, dtype)
     noise = tensors(case, "noise", dtype)["mask"]
-    latent, mask = model.encode(given["x"], noise, case.config["ratio"])
-    return directed(case, model, given, latent, mid__keep=mask.keep, mid__mask=mask.mask)
+    ratio = case.config["ratio"]
+    mask = random_mask(noise, ratio)
+    return directed(case, model, given, lambda: model.encode(given["x"], noise, ratio)[0],
+                    mid__keep=mask.keep, mid__mask=mask.mask)
 
 
 def ecg_encoder(case: Case, dtype: str) -> Results:
@@ -134,8 +161,8 @@ def ecg_encoder(case: Case, dtype: str) -> Results:
     given = leaves(case, dtype)
     x = given["x"]
     model = module_of(case, dtype, lambda: ECGEncoder(**case.config))
-    return directed(case, model, given, model.features(x), mid__attention=model.attention(x),
-                    mid__tokens=model.all_tokens(x))
+    return directed(case, model, given, lambda: model.features(x),
+                    mid__attention=model.attention(x), mid__tokens=model.all_tokens(x))
 
 
 def pooling(case: Case, dtype: str) -> Results:
@@ -143,21 +170,21 @@ def pooling(case: Case, dtype: str) -> Results:
     given = leaves(case, dtype)
     model = module_of(case, dtype, lambda: ECGEncoder((1, 1, 1), (1, 1), depth=0, **case.config),
                       ("cls_token", "pos_embed", "patch_embed"))
-    return directed(case, model, given, model.pool(given["z"]))
+    return directed(case, model, given, lambda: model.pool(given["z"]))
 
 
 def projection_head(case: Case, dtype: str) -> Results:
     """Projection of features."""
     given = leaves(case, dtype)
     module = module_of(case, dtype, lambda: ProjectionHead(**case.config))
-    return directed(case, module, given, module(given["h"]))
+    return directed(case, module, given, lambda: module(given["h"]))
 
 
 def prediction_head(case: Case, dtype: str) -> Results:
     """ECG encoder with its linear head."""
     given = leaves(case, dtype)
     model = module_of(case, dtype, lambda: ECGEncoder(**case.config))
-    return directed(case, model, given, model(given["x"]))
+    return directed(case, model, given, lambda: model(given["x"]))
 
 
 COMPONENTS = {function.__name__: function for function in (

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from reference.adapter_networks import directed, module_of
 from reference.adapter_tools import Results, leaves
 from reference.encoders import BasicBlock, Bottleneck, CMREncoder
 from reference.vectors import Case
-
-
-def _statistics(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Running statistics as they are now, by the name of their vector."""
-    return {f"out__{name}": value.clone() for name, value in module.named_buffers()}
 
 
 def _sizes(case: Case) -> tuple[int, int, int]:
@@ -24,8 +18,7 @@ def batch_norm(case: Case, dtype: str) -> Results:
     """The first norm of a block."""
     given, width = leaves(case, dtype), case.config["width"]
     block = module_of(case, dtype, lambda: BasicBlock(width, width, 1), ("conv", "bn2"))
-    y = block.bn1(given["x"])
-    return directed(case, block, given, y, **_statistics(block))
+    return directed(case, block, given, lambda: block.bn1(given["x"]))
 
 
 def cmr_stem(case: Case, dtype: str) -> Results:
@@ -37,32 +30,26 @@ def cmr_stem(case: Case, dtype: str) -> Results:
         return model
 
     given, model = leaves(case, dtype), module_of(case, dtype, build)
-    y = model.feature_map(given["x"])
-    return directed(case, model, given, y, **_statistics(model))
+    return directed(case, model, given, lambda: model.feature_map(given["x"]))
 
 
 def basic_block(case: Case, dtype: str) -> Results:
     """Two convolutions and a shortcut."""
     given, module = leaves(case, dtype), module_of(case, dtype, lambda: BasicBlock(*_sizes(case)))
-    y = module(given["x"])
-    return directed(case, module, given, y, **_statistics(module))
+    return directed(case, module, given, lambda: module(given["x"]))
 
 
 def bottleneck(case: Case, dtype: str) -> Results:
     """Three convolutions and a shortcut."""
     given, module = leaves(case, dtype), module_of(case, dtype, lambda: Bottleneck(*_sizes(case)))
-    y = module(given["x"])
-    return directed(case, module, given, y, **_statistics(module))
+    return directed(case, module, given, lambda: module(given["x"]))
 
 
 def cmr_encoder(case: Case, dtype: str) -> Results:
-    """Last map and its mean."""
+    """Maps of the stages and the mean of the last one."""
     given = leaves(case, dtype)
     model = module_of(case, dtype, lambda: CMREncoder(case.config["arch"]))
-    features = model.features(given["x"])
-    statistics = _statistics(model)
-    return directed(case, model, given, features, mid__map=model.feature_map(given["x"]),
-                    **statistics)
+    return directed(case, model, given, lambda: model.features(given["x"]))
 
 
 COMPONENTS = {function.__name__: function for function in (

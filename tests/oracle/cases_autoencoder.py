@@ -7,9 +7,9 @@ import numpy as np
 from tests.oracle import autoencoder
 from tests.oracle.cases_networks import ENCODER, RATIO
 from tests.oracle.drafts import Collection, Draft, normal, uniform
-from tests.oracle.networks import (by_parameter, decoder_shapes, directed, embedding_shapes,
-                                   grid_of, linear_shapes, net_of, norm_shapes, parameters,
-                                   sampled, table)
+from tests.oracle.networks import (by_parameter, decoder_shapes, directed, drawn, embedding_shapes,
+                                   grid_of, linear_shapes, net_of, norm_shapes, noted,
+                                   parameters, sampled, table)
 from tests.oracle.tables import random_mask
 
 _CASES = Collection(first_seed=2100)
@@ -34,7 +34,7 @@ def decoder(rng):
     L, P = leads * steps, AUTOENCODER["patch_size"][1]
     config = {**AUTOENCODER, "ratio": RATIO}
     given = {"in/latent": normal(rng, 2, 1 + int(L * (1 - RATIO)), 12),
-             "in/direction": normal(rng, 2, L, P), "noise/mask": uniform(rng, 2, L),
+             "in/direction": drawn(rng, 2, L, P), "noise/mask": uniform(rng, 2, L),
              **table("decoder_pos_embed", 8, AUTOENCODER),
              **parameters(rng, decoder_shapes(AUTOENCODER))}
     net = net_of(given)
@@ -42,16 +42,18 @@ def decoder(rng):
     y, back = autoencoder.decoder(net, given["in/latent"], restore, 2)
     return Draft("decoder", config, given,
                  {"mid/restore": restore,
-                  **directed(net, y, back, given["in/direction"], FIXED, "latent")})
+                  **noted(net, "decoder_embed", "decoder_blocks.0", "decoder_norm"),
+                  **directed(net, y, back, given["in/direction"].value(), FIXED, "latent")})
 
 
 def _masked_autoencoder(rng, entries: int, **options) -> Draft:
     config = {**AUTOENCODER, "ratio": RATIO, **options}
     leads, steps = grid_of(config)
-    given = {"in/x": normal(rng, 2, *config["input_size"]),
+    given = {"in/x": drawn(rng, 2, *config["input_size"]),
              "noise/mask": uniform(rng, 2, leads * steps), **given_of(rng, config)}
     net = net_of(given)
-    results = autoencoder.masked_autoencoder(net, given["in/x"], given["noise/mask"], config)
+    x = given["in/x"].value()
+    results = autoencoder.masked_autoencoder(net, x, given["noise/mask"], config)
     results |= by_parameter(net, FIXED)
     return Draft("masked_autoencoder", config, given, results, {}, sampled(results, entries))
 

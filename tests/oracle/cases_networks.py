@@ -6,9 +6,9 @@ import numpy as np
 
 from tests.oracle import layers, transformer
 from tests.oracle.drafts import Collection, Draft, normal, uniform
-from tests.oracle.networks import (attention_shapes, block_shapes, directed, embedding_shapes,
-                                   grid_of, linear_shapes, net_of, norm_shapes, parameters,
-                                   pool_shapes, sampled, table)
+from tests.oracle.networks import (attention_shapes, block_shapes, directed, drawn,
+                                   embedding_shapes, grid_of, linear_shapes, net_of, norm_shapes,
+                                   noted, parameters, pool_shapes, sampled, table)
 
 _CASES = Collection(first_seed=2000)
 case, build = _CASES.case, _CASES.build
@@ -45,11 +45,11 @@ def _patch_embedding(rng, B: int, D: int, size: list[int], patch: list[int]) -> 
     config = {"input_size": size, "patch_size": patch, "dim": D}
     shapes = {"proj.weight": (D, size[0], *patch), "proj.bias": (D,)}
     leads, steps = grid_of(config)
-    given = {"in/x": normal(rng, B, *size), "in/direction": normal(rng, B, leads * steps, D),
+    given = {"in/x": drawn(rng, B, *size), "in/direction": drawn(rng, B, leads * steps, D),
              **parameters(rng, shapes)}
     net = net_of(given)
-    y, back = transformer.patch_embedding(net, "proj", given["in/x"])
-    results = directed(net, y, back, given["in/direction"])
+    y, back = transformer.patch_embedding(net, "proj", given["in/x"].value())
+    results = directed(net, y, back, given["in/direction"].value())
     return Draft("patch_embedding", config, given, results, {}, sampled(results, 500))
 
 
@@ -87,7 +87,8 @@ def attention(rng):
     net = net_of(given)
     y, back, A = transformer.attention(net, "", given["in/z"], 4)
     return Draft("attention", {"dim": 12, "heads": 4}, given,
-                 {"mid/weights": A, **directed(net, y, back, given["in/direction"], inputs="z")})
+                 {"mid/weights": A, **noted(net, "qkv"),
+                  **directed(net, y, back, given["in/direction"], inputs="z")})
 
 
 @case
@@ -99,7 +100,8 @@ def mlp(rng):
     net = net_of(given)
     y, back = transformer.mlp(net, "", given["in/z"])
     return Draft("mlp", {"dim": 5, "hidden": 20}, given,
-                 directed(net, y, back, given["in/direction"], inputs="z"))
+                 {**noted(net, "fc1"),
+                  **directed(net, y, back, given["in/direction"], inputs="z")})
 
 
 @case
@@ -110,7 +112,8 @@ def block(rng):
     net = net_of(given)
     y, back, A = transformer.block(net, "", given["in/z"], 4)
     return Draft("block", {"dim": 12, "heads": 4}, given,
-                 {"mid/weights": A, **directed(net, y, back, given["in/direction"], inputs="z")})
+                 {"mid/weights": A, **noted(net, "norm1", "attn", "norm2", "mlp.fc1", "mlp"),
+                  **directed(net, y, back, given["in/direction"], inputs="z")})
 
 
 # ---- encoders ----
@@ -121,13 +124,15 @@ def _stage_one_encoder(rng, ratio: float | None) -> Draft:
     kept = leads * steps if ratio is None else int(leads * steps * (1 - ratio))
     noise = {} if ratio is None else {"noise/mask": uniform(rng, 2, leads * steps)}
     shapes = {**embedding_shapes(ENCODER), **norm_shapes("norm", 12)}
-    given = {"in/x": normal(rng, 2, *ENCODER["input_size"]),
-             "in/direction": normal(rng, 2, 1 + kept, 12), **noise,
+    given = {"in/x": drawn(rng, 2, *ENCODER["input_size"]),
+             "in/direction": drawn(rng, 2, 1 + kept, 12), **noise,
              **table("pos_embed", 12, ENCODER), **parameters(rng, shapes)}
     net = net_of(given)
-    y, back, mask = transformer.encoder(net, given["in/x"], 4, noise.get("noise/mask"), ratio)
+    y, back, mask = transformer.encoder(net, given["in/x"].value(), 4, noise.get("noise/mask"),
+                                        ratio)
     middle = {} if ratio is None else {"mid/keep": mask["out/keep"], "mid/mask": mask["out/mask"]}
-    results = {**middle, **directed(net, y, back, given["in/direction"], fixed=("pos_embed",))}
+    results = {**middle, **noted(net, "blocks.0", "blocks.1"),
+               **directed(net, y, back, given["in/direction"].value(), fixed=("pos_embed",))}
     return Draft("encoder" if ratio is None else "masked_encoder", config, given, results, {},
                  sampled(results, 200))
 
@@ -146,10 +151,10 @@ def encoder(rng):
 
 def _ecg_encoder(rng, pooling: str) -> Draft:
     shapes = {**embedding_shapes(ENCODER), **pool_shapes(pooling, 12)}
-    given = {"in/x": normal(rng, 2, *ENCODER["input_size"]), "in/direction": normal(rng, 2, 12),
+    given = {"in/x": drawn(rng, 2, *ENCODER["input_size"]), "in/direction": normal(rng, 2, 12),
              **table("pos_embed", 12, ENCODER), **parameters(rng, shapes)}
     net = net_of(given)
-    z, first, A = transformer.embedded(net, given["in/x"], 4)
+    z, first, A = transformer.embedded(net, given["in/x"].value(), 4)
     h, second = transformer.pooled(net, z, pooling, 4)
     results = {"mid/attention": A, "mid/tokens": z,
                **directed(net, h, layers.chain(first, second), given["in/direction"])}
@@ -213,7 +218,8 @@ def projection_head(rng):
     net = net_of(given)
     y, back = transformer.projection(net, "", given["in/h"])
     return Draft("projection_head", {"in_dim": 11, "hidden_dim": 7, "out_dim": 3}, given,
-                 directed(net, y, back, given["in/direction"], inputs="h"))
+                 {**noted(net, "0"),
+                  **directed(net, y, back, given["in/direction"], inputs="h")})
 
 
 def _prediction_head(rng, double: bool) -> Draft:
@@ -221,11 +227,11 @@ def _prediction_head(rng, double: bool) -> Draft:
               "authors_double_norm": double}
     shapes = {**embedding_shapes(config), **pool_shapes("attention", 12),
               **linear_shapes("head", 12, 7)}
-    given = {"in/x": normal(rng, 2, *config["input_size"]), "in/direction": normal(rng, 2, 7),
+    given = {"in/x": drawn(rng, 2, *config["input_size"]), "in/direction": normal(rng, 2, 7),
              **table("pos_embed", 12, config), **parameters(rng, shapes)}
     net = net_of(given)
-    y, back = transformer.predicted(net, given["in/x"], 4, "attention", double)
-    results = directed(net, y, back, given["in/direction"])
+    y, back = transformer.predicted(net, given["in/x"].value(), 4, "attention", double)
+    results = {**noted(net, "fc_norm"), **directed(net, y, back, given["in/direction"])}
     return Draft("prediction_head", config, given, results, {}, sampled(results, 60))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.oracle import layers, resnet
 from tests.oracle.drafts import Collection, Draft
 from tests.oracle.networks import (Shapes, batch_norm_shapes, directed, drawn, image,
-                                   narrow_resnet_shapes, net_of, parameters, residual_shapes,
-                                   sampled, stem_shapes)
+                                   narrow_resnet_shapes, net_of, noted, parameters,
+                                   residual_shapes, sampled, stem_shapes)
 
 _CASES = Collection(first_seed=2200)
 case, build = _CASES.case, _CASES.build
@@ -20,7 +20,8 @@ def _layer(rng, component: str, config: dict, shapes: Shapes, x, layer, size: tu
     y, back = layer(net, x.value())
     results = directed(net, y, back, given["in/direction"].value())
     statistics = {f"out/{name}": value for name, value in net.statistics.items()}
-    results = {"out/y": results.pop("out/y"), **statistics, **results}
+    middle = noted(net) if component in ("cmr_stem", "basic_block", "bottleneck") else {}
+    results = {**middle, "out/y": results.pop("out/y"), **statistics, **results}
     return Draft(component, config, given, results, {}, sampled(results, 100))
 
 
@@ -111,7 +112,7 @@ def _cmr_encoder(rng, training: bool) -> Draft:
     y, first = resnet.feature_map(net, given["in/x"].value(), pooled=False)
     h, second = layers.average_pool(y)
     statistics = {f"out/{name}": value for name, value in net.statistics.items()}
-    results = {"mid/map": y, **statistics,
+    results = {**noted(net, *(f"layer{stage}" for stage in range(1, 5))), **statistics,
                **directed(net, h, layers.chain(first, second), given["in/direction"].value())}
     return Draft("cmr_encoder", {"arch": "resnet10_narrow", "training": training}, given, results,
                  {}, sampled(results, 40))

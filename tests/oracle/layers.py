@@ -24,18 +24,24 @@ import numpy as np
 
 
 class Net:
-    """Parameters by name, the gradients that have arrived, the running statistics afterwards."""
+    """Parameters by name; what arises on the way: outputs of layers, gradients, statistics."""
 
     def __init__(self, values: dict[str, np.ndarray], training: bool = True):
         self.values, self.training = values, training
         self.grads: dict[str, np.ndarray] = {}
         self.statistics: dict[str, np.ndarray] = {}
+        self.outputs: dict[str, np.ndarray] = {}
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.values[name]
 
     def __contains__(self, name: str) -> bool:
         return name in self.values
+
+    def note(self, name: str, y: np.ndarray) -> np.ndarray:
+        """Remember the output of a layer."""
+        self.outputs[name.rstrip(".")] = y
+        return y
 
     def running(self, name: str) -> np.ndarray:
         """A running statistic as it is now."""
@@ -68,7 +74,7 @@ def linear(net: Net, name: str, x: np.ndarray):
         if bias in net:
             net.add(bias, rows.sum(axis=0))
         return sum(dy[..., o, None] * W[o] for o in range(len(W)))
-    return y, back
+    return net.note(name, y), back
 
 
 def normalised(x: np.ndarray, axes: tuple[int, ...], eps: float):
@@ -94,7 +100,7 @@ def layer_norm(net: Net, name: str, x: np.ndarray, eps: float = 1e-6):
         net.add(f"{name}.weight", (u * dy).reshape(-1, len(g)).sum(axis=0))
         net.add(f"{name}.bias", dy.reshape(-1, len(g)).sum(axis=0))
         return through(g * dy)
-    return g * u + b, back
+    return net.note(name, g * u + b), back
 
 
 def batch_norm(net: Net, name: str, x: np.ndarray, eps: float = 1e-5, momentum: float = 0.1):
@@ -117,14 +123,14 @@ def batch_norm(net: Net, name: str, x: np.ndarray, eps: float = 1e-5, momentum: 
         def through(du):
             return du / deviation
     if f"{name}.weight" not in net:
-        return u, through
+        return net.note(name, u), through
     g, b = net[f"{name}.weight"].reshape(shape), net[f"{name}.bias"].reshape(shape)
 
     def back(dy):
         net.add(f"{name}.weight", (u * dy).sum(axis=axes))
         net.add(f"{name}.bias", dy.sum(axis=axes))
         return through(g * dy)
-    return g * u + b, back
+    return net.note(name, g * u + b), back
 
 
 def gelu(x: np.ndarray):
@@ -182,7 +188,7 @@ def conv2d(net: Net, name: str, x: np.ndarray, stride: int = 1, padding: int = 0
                                                  optimize=True)
         net.add(f"{name}.weight", by_weight)
         return by_padded[:, :, padding:padding + R, padding:padding + S]
-    return y, back
+    return net.note(name, y), back
 
 
 def max_pool(x: np.ndarray, kernel: int = 3, stride: int = 2, padding: int = 1):

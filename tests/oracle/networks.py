@@ -114,6 +114,12 @@ def directed(net: Net, y: np.ndarray, back, direction: np.ndarray, fixed=(),
             **by_parameter(net, fixed)}
 
 
+def noted(net: Net, *names: str) -> dict[str, np.ndarray]:
+    """Outputs of layers as intermediate results; without names, of every layer of parameters."""
+    chosen = names or [name for name in net.outputs if f"{name}.weight" in net]
+    return {f"mid/{name}": net.outputs[name] for name in chosen}
+
+
 def by_parameter(net: Net, fixed=()) -> dict[str, np.ndarray]:
     """Gradients in the order of the parameters, without the fixed ones."""
     return {f"grad/{name}": net.grads[name] for name in net.values

@@ -66,6 +66,7 @@ def feature_map(net: Net, x: np.ndarray, pooled: bool):
             y, back = residual_block(net, f"layer{stage}.{number}.", y, stride)
             backs.append(back)
             number += 1
+        net.note(f"layer{stage}", y)
     return y, chain(*backs)
 
 

@@ -125,7 +125,7 @@ def attention(net: Net, name: str, z: np.ndarray, heads: int):
 
     def back(dout):
         return into(np.concatenate(through(outward(dout)), axis=-1))
-    return out, back, A
+    return net.note(name, out), back, A
 
 
 def mlp(net: Net, name: str, z: np.ndarray):
@@ -133,7 +133,7 @@ def mlp(net: Net, name: str, z: np.ndarray):
     hidden, first = linear(net, f"{name}fc1", z)
     active, second = gelu(hidden)
     out, third = linear(net, f"{name}fc2", active)
-    return out, chain(first, second, third)
+    return net.note(name, out), chain(first, second, third)
 
 
 def block(net: Net, name: str, z: np.ndarray, heads: int):
@@ -147,7 +147,7 @@ def block(net: Net, name: str, z: np.ndarray, heads: int):
     def back(dy):
         dmiddle = dy + third(fourth(dy))
         return dmiddle + first(second(dmiddle))
-    return middle + moved, back, A
+    return net.note(name, middle + moved), back, A
 
 
 def blocks(net: Net, name: str, z: np.ndarray, heads: int):
