@@ -150,10 +150,10 @@ def check_case(case: Case, function: Adapter | None, dtype: str, level: str) -> 
     except NotImplementedError:
         return base._replace(status=ABSENT)
     except (Exception, SystemExit) as error:
-        return base._replace(status=FAIL, worst=math.inf, words=f"raised {one_line(error)}")
+        return _broken(base, f"raised {one_line(error)}")
     if not isinstance(results, Mapping):
-        return base._replace(status=FAIL, worst=math.inf, words=(
-            f"returned {type(results).__name__}, should be a dictionary of arrays"))
+        return _broken(base, f"returned {type(results).__name__}, should be a dictionary of "
+                             "arrays")
     return _judge(base, case, expected, results)
 
 
@@ -227,6 +227,11 @@ def write_json(path: Path, summaries: list[Summary], outcomes: list[Outcome], **
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(temporary, path)
+
+
+def _broken(base: Outcome, words: str) -> Outcome:
+    """A case of which no tensor came."""
+    return base._replace(status=FAIL, worst=math.inf, largest=math.inf, words=words)
 
 
 def _judge(base: Outcome, case: Case, expected: Mapping[str, np.ndarray],

@@ -9,21 +9,24 @@ RESNET = (
           "encoders.BasicBlock.__init__", "self.bn1 = nn.BatchNorm2d(width)",
           "self.bn1 = nn.BatchNorm2d(width, eps=1e-3)", "out/y"),
     Fault("biased running variance", "batch_norm", "the running variance takes the biased one",
-          "adapter_resnet.batch_norm", 'block.bn1(given["x"])',
-          'block.bn1(given["x"]); block.bn1.running_var.data -= case.config["training"] * 0.1 * '
-          'given["x"].detach().transpose(0, 1).flatten(1).var(1) / given["x"][:, 0].numel()',
-          "out/bn1.running_var"),
+          "adapter_resnet.batch_norm",
+          'return directed(case, block, given, lambda: block.bn1(given["x"]))',
+          'found = directed(case, block, given, lambda: block.bn1(given["x"]))\n'
+          '    variance = given["x"].detach().transpose(0, 1).flatten(1).var(1).numpy()\n'
+          '    if case.config["training"]:\n'
+          '        found["out/bn1.running_var"] -= 0.1 * variance / given["x"][:, 0].numel()\n'
+          '    return found', "out/bn1.running_var"),
     Fault("ReLU before the sum", "basic_block", "the shortcut is added after the last ReLU",
           "encoders.BasicBlock.forward", "F.relu(y + (", "(F.relu(y) + (", "out/y"),
     Fault("no ReLU between", "basic_block", "ReLU between the convolutions is left out",
           "encoders.BasicBlock.forward", "F.relu(self.bn1(self.conv1(x)))",
-          "self.bn1(self.conv1(x))", "out/y"),
+          "self.bn1(self.conv1(x))", "mid/conv2"),
     Fault("stride on the first convolution", "bottleneck", "stride on the 1 x 1, not on the 3 x 3",
           "encoders.Bottleneck.__init__",
           "1, bias=False)\n    self.bn1 = nn.BatchNorm2d(width)\n"
           "    self.conv2 = nn.Conv2d(width, width, 3, stride,",
           "1, stride, bias=False)\n    self.bn1 = nn.BatchNorm2d(width)\n"
-          "    self.conv2 = nn.Conv2d(width, width, 3, 1,", "out/y"),
+          "    self.conv2 = nn.Conv2d(width, width, 3, 1,", "mid/conv1"),
     Fault("pooling padded at the far side", "cmr_stem", "pads rows and columns behind, not before",
           "encoders.CMREncoder.feature_map", "F.max_pool2d(x, 3, 2, 1)",
           "F.max_pool2d(F.pad(x, (0, 2, 0, 2)), 3, 2)[:, :, :(x.shape[2] + 1) // 2, "

@@ -69,7 +69,7 @@ def sum(case, dtype):
 def test_right_results_pass():
     found = outcome(right)
     assert (found.status, found.tensors, found.compared, found.worst) == (PASS, 5, 5, 0.0)
-    assert (found.first, found.words) == ("", "")
+    assert (found.first, found.largest, found.index, found.words) == ("", 0.0, (), "")
 
 
 @pytest.mark.parametrize("wrong", ["mid__half", "out__z", "loss__total", "grad__x", "step__x"])
@@ -159,6 +159,7 @@ def raising(error):
 def test_an_adapter_that_breaks_fails_in_one_line(function, words):
     found = outcome(function)
     assert (found.status, found.compared) == (FAIL, 0)
+    assert math.isinf(found.worst) and math.isinf(found.largest)
     assert found.words.endswith(words)
     assert "\n" not in conformance.failure_line(found)
 
@@ -176,12 +177,16 @@ def test_an_interrupt_is_no_failure():
 
 
 def test_not_implemented_is_an_absence():
-    assert outcome(None).status == outcome(raising(NotImplementedError("later"))).status == ABSENT
+    absent = conformance.Outcome("sum_one", "sum", "float64", ABSENT, 5)
+    assert outcome(None) == outcome(raising(NotImplementedError("later"))) == absent
+    assert absent[5:] == (0, 0.0, "", 0.0, (), "")
 
 
 def test_a_case_without_results_of_the_level_counts_for_nothing():
     case = made_case(results={"grad/x": RESULTS["grad/x"]})
-    assert outcome(right, "loss", case).status == outcome(None, "loss", case).status == NOTHING
+    nothing = conformance.Outcome("sum_one", "sum", "float64", NOTHING)
+    assert outcome(right, "loss", case) == outcome(None, "loss", case) == nothing
+    assert nothing.tensors == 0
 
 
 def test_the_function_sees_copies_and_no_results():
