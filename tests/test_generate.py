@@ -48,6 +48,7 @@ def check(directory, capsys, *names) -> list[str]:
     if status == 0:
         assert lines[-1].endswith("cases agree")
         return []
+    assert status == 1
     return lines
 
 
@@ -127,6 +128,15 @@ def test_a_changed_manifest_is_found(modules, tmp_path, capsys):
     assert check(tmp_path, capsys) == ["a: the manifest differs"]
 
 
+def test_an_array_missing_from_the_manifest_too_is_found(modules, tmp_path, capsys):
+    generate.main([], tmp_path)
+    path = tmp_path / "a" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["tensors"]["out/n"]
+    path.write_text(json.dumps(manifest))
+    assert check(tmp_path, capsys) == ["a: the manifest differs", "a: out/n differs"]
+
+
 def test_a_stray_directory_is_found(modules, tmp_path, capsys):
     generate.main([], tmp_path)
     (tmp_path / "authors").mkdir()  # holds no case
@@ -176,4 +186,4 @@ def test_the_oracle_shares_nothing_with_the_reference():
 
 def test_the_stored_files_stay_small():
     total = sum(path.stat().st_size for path in generate.GOLDEN.rglob("*") if path.is_file())
-    assert total <= 2_000_000
+    assert 100_000 < total <= 2_000_000
