@@ -8,6 +8,7 @@
     reconstruct  mask and reconstruct one real record
     check        validate a cohort directory
     import       build a cohort from tensor or array files
+    verify       hold a port, or this library, against the golden vectors
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_reading(commands)
     _add_cohort(commands)
+    _add_verify(commands)
     return top
 
 
@@ -127,6 +129,33 @@ def _add_cohort(commands) -> None:
     p.add_argument("--subjects", type=Path, help="[N] subject numbers (default 0, 1, ...)")
 
 
+def _add_verify(commands) -> None:
+    p = commands.add_parser("verify", help="check a port", description=(
+        "Hold a port against the golden vectors: its functions (--adapter), its files (--export, "
+        "then --import), or this library itself. Prints a table of components (worst is the "
+        "largest difference as a share of what is allowed), then the first tensor of each failing "
+        "case that differs. The exit status is 0 if all that is implemented passes, 1 if anything "
+        "fails or nothing is implemented, 2 for bad input. See reference/PORTING.md."))
+    who = p.add_mutually_exclusive_group()
+    who.add_argument("--adapter", type=Path, metavar="FILE", help="Python file with functions "
+                     "COMPONENT(case, dtype) -> {tensor name: array}")
+    who.add_argument("--export", type=Path, metavar="DIR",
+                     help="write what a port starts from as .npy files into a new directory")
+    who.add_argument("--import", dest="results", type=Path, metavar="DIR",
+                     help="read a port's results from .npy files in such a directory")
+    who.add_argument("--list", action="store_true",
+                     help="print configuration, given arrays and results of the cases")
+    p.add_argument("--only", default="", metavar="NAME,...",
+                   help="groups, components or cases; * stands for anything (default all)")
+    p.add_argument("--level", choices=("forward", "loss", "gradient", "steps"),
+                   help="up to which results are compared (default steps: all)")
+    p.add_argument("--dtype", choices=("float32", "float64", "both"), help="precision of the port "
+                   "(default float32; for this library itself both)")
+    p.add_argument("--vectors", type=Path, metavar="DIR",
+                   help="golden vectors (default tests/golden of the checkout)")
+    p.add_argument("--json", type=Path, metavar="FILE", help="write the report as a file, too")
+
+
 def _common(p) -> None:
     p.add_argument("--seed", type=natural, default=0, help="of everything random (default 0)")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default auto)")
@@ -148,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
     Args:
         arguments: without the program's name; default those of the process.
     Returns:
-        Exit status: 0 done, 1 a cohort with faults, 2 bad input, 130 interrupted.
+        Exit status: 0 done, 1 a cohort or port with faults, 2 bad input, 130 interrupted.
     """
     options = parser().parse_args(arguments)
     from reference import commands

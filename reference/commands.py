@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from reference import cohort as cohorts
-from reference import figures, pipeline
+from reference import adapters, conformance, exchange, figures, pipeline
 from reference.augmentation import resize
 from reference.localisation import similarity_maps, upsample_cmr, upsample_ecg
 from reference.masked_modelling import MaskedAutoencoder
@@ -302,6 +302,57 @@ def import_(options: argparse.Namespace) -> int:
         options.out, ecg=options.ecg, cmr=options.cmr, phenotypes=options.phenotypes,
         labels=options.labels, label_mask=options.label_mask, subjects=options.subjects)
     print(f"{options.out}: {manifest['count']} subjects")
+    return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Hold a port, or this library, against the golden vectors; exit status 1 if it fails."""
+    every_case = conformance.read_vectors(options.vectors)
+    cases = conformance.select(every_case, filter(None, options.only.split(",")))
+    if options.list:
+        print("\n".join(map(conformance.description, cases)))
+        return 0
+    if options.export is not None:
+        return _export(options, cases)
+    subject, found = _subject(options, {case.component for case in every_case})
+    default = "float32" if options.adapter or options.results else "both"
+    chosen = options.dtype or default
+    dtypes = ("float64", "float32") if chosen == "both" else (chosen,)
+    level, components = options.level or "steps", {case.component for case in cases}
+    summaries, outcomes = [], []
+    print(conformance.table_head(components))
+    for summary, some in conformance.check(cases, found, dtypes, level):
+        print(conformance.table_row(summary, components), flush=True)
+        summaries.append(summary)
+        outcomes += some
+    failed = [conformance.failure_line(o) for o in outcomes if o.status == conformance.FAIL]
+    line, passed = conformance.verdict(summaries)
+    print("\n".join(["", *failed, *([""] if failed else []), f"{subject}: {line}"]))
+    if options.json is not None:
+        conformance.write_json(options.json, summaries, outcomes, subject=subject, level=level,
+                               dtypes=dtypes)
+    return 0 if passed else 1
+
+
+def _subject(options: argparse.Namespace, known: set[str]) -> tuple[str, dict]:
+    """Name and functions of what is to be verified."""
+    if options.adapter is not None:
+        return str(options.adapter), adapters.load(options.adapter, sorted(known))
+    if options.results is None:
+        return "reference", adapters.builtin()
+    if options.dtype == "both":
+        raise ValueError("--import takes the one precision of the files, --dtype float32 or "
+                         "float64")
+    return str(options.results), dict.fromkeys(known, exchange.result_files(options.results))
+
+
+def _export(options: argparse.Namespace, cases: list) -> int:
+    """Write what a port starts from as files."""
+    if options.json is not None or options.level is not None or options.dtype == "both":
+        raise ValueError("--export takes --only, --vectors and one --dtype; --level and --json "
+                         "belong to a comparison")
+    count = exchange.export_cases(options.export, cases, options.dtype or "float32")
+    print(f"{options.export}: {len(cases)} cases, {count} arrays; see README.md there")
     return 0
 
 

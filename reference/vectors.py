@@ -182,23 +182,31 @@ def compare(name: str, got, want: np.ndarray, entry: Mapping, dtype: str) -> Dif
     if got.shape != shape:
         return Difference(name, False, math.inf, 0.0, (),
                           f"shape {list(got.shape)}, should be {list(shape)}")
-    every = entry.get("every", 1)
-    flat, want = got.reshape(-1)[::every].astype(np.float64), want.reshape(-1).astype(np.float64)
-    if flat.size == 0:
-        return Difference(name, True, 0.0, 0.0, (), "")
     exact = np.dtype(entry["dtype"]).kind != "f"
     rate = 0.0 if exact else entry.get("tolerance", TOLERANCE).get(dtype, TOLERANCE[dtype])
-    allowed = rate * (float(np.abs(want).max()) or 1.0)
+    allowed = rate * (float(np.abs(want).max(initial=0.0)) or 1.0)
+    flat = got.reshape(-1).astype(np.float64)
+    broken = np.flatnonzero(~np.isfinite(flat))
+    if broken.size:
+        index = _index(broken[0], shape)
+        return Difference(name, False, math.inf, allowed, index,
+                          f"{list(index)} is {flat[broken[0]]}, should be finite")
+    if flat.size == 0:
+        return Difference(name, True, 0.0, 0.0, (), "")
+    every, want = entry.get("every", 1), want.reshape(-1).astype(np.float64)
+    flat = flat[::every]
     error = np.abs(flat - want)
-    error[~np.isfinite(flat)] = np.inf
     place = int(np.argmax(error))
-    largest = float(error[place])
-    index = tuple(int(i) for i in np.unravel_index(place * every, shape)) if shape else ()
+    largest, index = float(error[place]), _index(place * every, shape)
     ok = bool(largest <= allowed)
-    words = "" if ok else (f"[{', '.join(map(str, index))}] is {flat[place]:.9g}, should be "
-                           f"{want[place]:.9g}; largest difference {largest:.3g}, allowed "
-                           f"{allowed:.3g}")
+    words = "" if ok else (f"{list(index)} is {flat[place]:.9g}, should be {want[place]:.9g}; "
+                           f"largest difference {largest:.3g}, allowed {allowed:.3g}")
     return Difference(name, ok, largest, allowed, index, words)
+
+
+def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Place in row-major order -> index."""
+    return tuple(int(i) for i in np.unravel_index(place, shape)) if shape else ()
 
 
 def write_case(directory: str | os.PathLike, case: Case, *, seed: int, command: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 from helpers import ROOT
 from reference.__main__ import main
 
-COMMANDS = ("run", "train", "probe", "embed", "localise", "reconstruct", "check", "import")
+COMMANDS = ("run", "train", "probe", "embed", "localise", "reconstruct", "check", "import",
+            "verify")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
