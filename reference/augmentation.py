@@ -169,7 +169,7 @@ class ImageNoise(NamedTuple):
 def image_noise(batch: int, generator: torch.Generator) -> ImageNoise:
     """Draw the uniform numbers of `batch` views, on the device of the generator."""
     draws = torch.rand(len(ImageNoise._fields), batch, generator=generator,
-                       device=generator.device)
+                       device=generator.device, dtype=torch.float32)
     return ImageNoise(*draws)
 
 
@@ -255,7 +255,8 @@ def _grey(image: torch.Tensor) -> torch.Tensor:
 
 def _draws(generator: torch.Generator, like: torch.Tensor):
     def uniform(*shape: int) -> torch.Tensor:
-        return torch.rand(*shape, generator=generator, device=generator.device).to(like.device)
+        return torch.rand(*shape, generator=generator, device=generator.device,
+                          dtype=torch.float32).to(like.device)
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator, device=generator.device,
