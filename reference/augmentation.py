@@ -197,7 +197,7 @@ def affine(noise: ImageNoise, view: CMRView) -> torch.Tensor:
     degrees = (2 * noise.angle - 1) * view.rotation * (noise.rotate < view.rotation_rate)
     radians = degrees * (math.pi / 180)
     c, s = radians.cos(), radians.sin()
-    sign = 1 - 2 * (noise.flip < view.flip).to(c.dtype)  # horizontal flip comes first
+    sign = 1 - 2 * (noise.flip < view.flip)  # horizontal flip comes first
     top = torch.stack([sign * c * width, -sign * s * height, sign * (c * x0 - s * y0)], dim=1)
     bottom = torch.stack([s * width, c * height, s * x0 + c * y0], dim=1)
     return torch.stack([top, bottom], dim=1)  # [B, 2, 3]
