@@ -1,67 +1,94 @@
-"""The built-in adapter, functions: what this library makes of the golden vectors.
-
-Every component is a function (case, dtype) -> {vector name: array}; the results carry the names
-of the vectors that they are held against.
-"""
+"""The built-in adapter, functions: masks, patches, schedules, parameter groups."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from reference import contrastive_loss, masking
+from reference import contrastive_loss, encoders, loop, masked_modelling, masking
+from reference.adapter_tools import Results, arrays, tensors
 from reference.vectors import Case
-
-Results = dict[str, np.ndarray]
-
-
-def _tensors(case: Case, kind: str, dtype: str) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(np.array(value))
-            for name, value in case.given(kind, dtype).items()}
-
-
-def _leaves(case: Case, dtype: str) -> dict[str, torch.Tensor]:
-    """Inputs; the floating ones with gradient."""
-    found = _tensors(case, "in", dtype)
-    return {name: x.requires_grad_() if x.is_floating_point() else x for name, x in found.items()}
-
-
-def _arrays(**tensors: torch.Tensor) -> Results:
-    """Keyword `kind__name` -> vector name `kind/name`."""
-    return {name.replace("__", "/", 1): np.asarray(x.detach() if torch.is_tensor(x) else x)
-            for name, x in tensors.items()}
-
-
-def _gradients(case: Case, loss: torch.Tensor, leaves: dict[str, torch.Tensor]) -> Results:
-    """Gradients that the case holds, of a scalar loss by its inputs."""
-    names = [name for name in leaves if f"grad/{name}" in case.entries]
-    grads = torch.autograd.grad(loss, [leaves[name] for name in names], materialize_grads=True)
-    return {f"grad/{name}": grad.numpy() for name, grad in zip(names, grads)}
 
 
 def random_mask(case: Case, dtype: str) -> Results:
     """Mask and number of kept tokens."""
-    noise = _tensors(case, "noise", dtype)["mask"]
+    noise = tensors(case, "noise", dtype)["mask"]
     keep, restore, mask = masking.random_mask(noise, case.config["ratio"])
     kept = masking.kept_tokens(noise.shape[1], case.config["ratio"])
-    return _arrays(out__keep=keep, out__restore=restore, out__mask=mask, out__kept=kept)
+    return arrays(out__keep=keep, out__restore=restore, out__mask=mask, out__kept=kept)
 
 
 def gather_tokens(case: Case, dtype: str) -> Results:
     """Tokens by index."""
-    given = _tensors(case, "in", dtype)
-    return _arrays(out__kept=masking.gather_tokens(given["tokens"], given["keep"]))
+    given = tensors(case, "in", dtype)
+    return arrays(out__kept=masking.gather_tokens(given["tokens"], given["keep"]))
 
 
-def clip_loss(case: Case, dtype: str) -> Results:
-    """Logits, both directions, the loss and its gradients."""
-    z, T, w = _leaves(case, dtype), case.config["temperature"], case.config["weight"]
-    loss = contrastive_loss.clip_loss(**z, temperature=T, weight=w)
-    logits = contrastive_loss.cosine_logits(z["z_cmr"], z["z_ecg"], T)
-    rows, columns = (contrastive_loss.clip_loss(**z, temperature=T, weight=w) for w in (1.0, 0.0))
-    return {**_arrays(mid__logits=logits, loss__cmr_to_ecg=rows, loss__ecg_to_cmr=columns,
-                      loss__total=loss), **_gradients(case, loss, z)}
+def patchify(case: Case, dtype: str) -> Results:
+    """Records to patches."""
+    x = tensors(case, "in", dtype)["x"]
+    return arrays(out__patches=masked_modelling.patchify(x, tuple(case.config["patch_size"])))
+
+
+def unpatchify(case: Case, dtype: str) -> Results:
+    """Patches to records."""
+    patches = tensors(case, "in", dtype)["patches"]
+    return arrays(out__x=masked_modelling.unpatchify(patches, tuple(case.config["patch_size"]),
+                                                     tuple(case.config["size"])))
+
+
+def clocs_views(case: Case, dtype: str) -> Results:
+    """Both halves."""
+    first, second = contrastive_loss.clocs_views(tensors(case, "in", dtype)["ecg"])
+    return arrays(out__first=first, out__second=second)
+
+
+def warmup_cosine(case: Case, dtype: str) -> Results:
+    """Learning rate at every epoch."""
+    epochs = case.given("in", dtype)["epoch"]
+    return arrays(out__rate=np.array([loop.warmup_cosine(float(e), **case.config)
+                                      for e in epochs]))
+
+
+def byol_momentum(case: Case, dtype: str) -> Results:
+    """Decay of the target average at every step."""
+    steps = case.given("in", dtype)["step"]
+    return arrays(out__tau=np.array([contrastive_loss.byol_momentum(int(step), **case.config)
+                                     for step in steps]))
+
+
+def update_target(case: Case, dtype: str) -> Results:
+    """The moved parameters."""
+    target, online = (torch.nn.ParameterList([torch.nn.Parameter(value)])
+                      for value in tensors(case, "in", dtype).values())
+    contrastive_loss.update_target(target, online, case.config["tau"])
+    return arrays(out__target=target[0])
+
+
+def layer_decay(case: Case, dtype: str) -> Results:
+    """Scale and weight decay of every parameter, in the order of the configuration."""
+    config = case.config
+    with torch.random.fork_rng(devices=[]):  # the weights do not matter
+        model = encoders.ECGEncoder((1, 2, 6), (1, 3), 4, config["depth"], 1, "attention",
+                                    outputs=2)
+    groups = loop.layer_decay(model, config["decay"], config["weight_decay"])
+    found = {name: group for group in groups for name in group["names"]}
+    return {f"out/{what}": np.array([found[name][what] for name in config["dimensions"]])
+            for what in ("lr_scale", "weight_decay")}
+
+
+def matrices_only(case: Case, dtype: str) -> Results:
+    """Scale and weight decay of every parameter, in the order of the configuration."""
+    with torch.random.fork_rng(devices=[]):
+        model = masked_modelling.MaskedAutoencoder((1, 2, 6), (1, 3), 4, 1, 1, 4, 1, 1)
+    groups = loop.matrices_only(model, case.config["weight_decay"])
+    found = {id(p): group for group in groups for p in group["params"]}
+    parameters = dict(model.named_parameters())
+    return {f"out/{what}": np.array([found[id(parameters[name])][what]
+                                     for name in case.config["dimensions"]])
+            for what in ("lr_scale", "weight_decay")}
 
 
 COMPONENTS = {function.__name__: function for function in (
-    random_mask, gather_tokens, clip_loss)}
+    random_mask, gather_tokens, patchify, unpatchify, clocs_views, warmup_cosine, byol_momentum,
+    update_target, layer_decay, matrices_only)}

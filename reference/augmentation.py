@@ -97,9 +97,73 @@ def rescale(x: torch.Tensor, sigma: float, normal: torch.Tensor) -> torch.Tensor
     return x * (1 + sigma * normal)[:, None, None]
 
 
+class ECGNoise(NamedTuple):
+    """Random numbers of an ECG view, uniform on [0, 1) or standard normal; None where the recipe
+    has no use for them. What they decide is in `ecg_view_from`."""
+
+    start: torch.Tensor  # [B] uniform
+    apply: torch.Tensor | None = None  # [B] uniform
+    phase: torch.Tensor | None = None  # [B, (n - 1) // 2] uniform
+    surrogate: torch.Tensor | None = None  # [B] uniform
+    jitter: torch.Tensor | None = None  # [B, V, n] normal
+    rescale: torch.Tensor | None = None  # [B] normal
+    time_flip: torch.Tensor | None = None  # [B] uniform
+    sign_flip: torch.Tensor | None = None  # [B] uniform
+
+
+def ecg_noise(x: torch.Tensor, view: ECGView, length: int, generator: torch.Generator) -> ECGNoise:
+    """Draw what a view of x [B, V, T] of n = `length` samples needs, on the device of x."""
+    B, V, _ = x.shape
+    uniform, normal = _draws(generator, x)
+    start = uniform(B)
+    if view.rate == 0.0:
+        return ECGNoise(start)
+    apply, phase, surrogate = uniform(B), None, None
+    if view.surrogate > 0:
+        phase, surrogate = uniform(B, (length - 1) // 2), uniform(B)
+    return ECGNoise(start, apply, phase, surrogate,
+                    normal(B, V, length) if view.jitter > 0 else None,
+                    normal(B) if view.rescale > 0 else None,
+                    uniform(B) if view.time_flip > 0 else None,
+                    uniform(B) if view.sign_flip > 0 else None)
+
+
+def ecg_view_from(x: torch.Tensor, noise: ECGNoise, view: ECGView, length: int) -> torch.Tensor:
+    """Crop, then surrogate, jitter, rescaling and flips where the noise falls below their rates.
+
+    Args:
+        x: [B, V, T], cleaned ECG.
+        noise: as `ecg_noise` draws it.
+        view: the recipe.
+        length: n samples of the view.
+    Returns:
+        [B, V, n].
+    Source: authors' code; order crop, surrogate, jitter, rescaling, flips.
+    """
+    def below(u: torch.Tensor, rate: float) -> torch.Tensor:
+        return (u < rate)[:, None, None]  # [B, 1, 1]
+
+    x = crop(x, random_start(noise.start, x.shape[-1], length), length)
+    if view.rate == 0.0:
+        return x
+    y = x
+    if view.surrogate > 0:
+        shifted = fourier_surrogate(x, view.surrogate, noise.phase)
+        y = torch.where(below(noise.surrogate, view.surrogate_rate), shifted, x)
+    if view.jitter > 0:
+        y = jitter(y, view.jitter, noise.jitter)
+    if view.rescale > 0:
+        y = rescale(y, view.rescale, noise.rescale)
+    if view.time_flip > 0:
+        y = torch.where(below(noise.time_flip, view.time_flip), y.flip(-1), y)
+    if view.sign_flip > 0:
+        y = torch.where(below(noise.sign_flip, view.sign_flip), -y, y)
+    return torch.where(below(noise.apply, view.rate), y, x)
+
+
 def ecg_view(x: torch.Tensor, view: ECGView, length: int, generator: torch.Generator
              ) -> torch.Tensor:
-    """Random crop, then the surrogate, jitter and rescaling with their probabilities.
+    """A random view of every record: `ecg_view_from` with noise from the generator.
 
     Args:
         x: [B, V, T], cleaned ECG.
@@ -108,27 +172,9 @@ def ecg_view(x: torch.Tensor, view: ECGView, length: int, generator: torch.Gener
         generator: on the CPU or on the device of x; all randomness comes from it.
     Returns:
         [B, V, n].
-    Source: authors' code; order crop, surrogate, jitter, rescaling, flips.
+    Source: as `ecg_view_from`.
     """
-    B, _, T = x.shape
-    uniform, normal = _draws(generator, x)
-    x = crop(x, random_start(uniform(B), T, length), length)
-    if view.rate == 0.0:
-        return x
-    augmented = uniform(B) < view.rate  # [B]
-    y = x
-    if view.surrogate > 0:
-        shifted = fourier_surrogate(x, view.surrogate, uniform(B, (length - 1) // 2))
-        y = torch.where((uniform(B) < view.surrogate_rate)[:, None, None], shifted, x)
-    if view.jitter > 0:
-        y = jitter(y, view.jitter, normal(*y.shape))
-    if view.rescale > 0:
-        y = rescale(y, view.rescale, normal(B))
-    if view.time_flip > 0:
-        y = torch.where((uniform(B) < view.time_flip)[:, None, None], y.flip(-1), y)
-    if view.sign_flip > 0:
-        y = torch.where((uniform(B) < view.sign_flip)[:, None, None], -y, y)
-    return torch.where(augmented[:, None, None], y, x)
+    return ecg_view_from(x, ecg_noise(x, view, length, generator), view, length)
 
 
 def heart_box(image: torch.Tensor) -> torch.Tensor:

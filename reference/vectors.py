@@ -15,7 +15,10 @@ Given numbers are representable in float32, so a float32 port starts from the ve
 A large parameter is stored as a formula instead (`formula_tensor`), a large result as every k-th
 entry of its row-major order (`every` in the manifest).
 
-    u_i = (splitmix64(seed 2^32 + i) >> 11) / 2^53
+    z = (seed 2^32 + i + 1) 0x9E3779B97F4A7C15          modulo 2^64, as every product below
+    z = (z ^ z >> 30) 0xBF58476D1CE4E5B9
+    z = (z ^ z >> 27) 0x94D049BB133111EB
+    u_i = ((z ^ z >> 31) >> 11) / 2^53
     value_i = float32(shift + scale sqrt(12) (u_i - 1/2))
 """
 
@@ -25,6 +28,8 @@ import io
 import json
 import math
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +41,8 @@ LEVELS = ("forward", "loss", "gradient", "steps")
 GIVEN = ("in", "noise", "param")
 _LEVEL_OF = {"mid": "forward", "out": "forward", "loss": "loss", "grad": "gradient",
              "step": "steps"}
+_DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, EOFError, RuntimeError,
+           zipfile.BadZipFile, zlib.error)  # what a spoilt archive or manifest raises
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}  # where no error was measured
 
 
@@ -124,7 +131,8 @@ def formula_tensor(shape, seed: int, scale: float, shift: float = 0.0) -> np.nda
         float64 array of float32-representable values, row-major.
     Raises:
         ValueError: seed out of range.
-    Source: splitmix64, Steele, Lea & Flood 2014.
+    Source: splitmix64, Steele, Lea & Flood 2014: outputs seed 2^32 .. of the generator that starts
+        at 0.
     """
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must be in [0, 2^32), got {seed}")
@@ -253,7 +261,7 @@ def read_case(folder: str | os.PathLike) -> Case:
         entries = manifest["tensors"]
         tensors = {name: arrays[name] for name, entry in entries.items() if "formula" not in entry}
         return Case(manifest["case"], manifest["component"], manifest["config"], tensors, entries)
-    except (OSError, KeyError, ValueError, TypeError, EOFError) as error:
+    except _DAMAGE as error:
         raise ValueError(f"{folder} is not a readable case: {error}") from error
 
 

@@ -1,56 +1,17 @@
-"""Cases of the functions: losses, masks, signals, images, metrics.
+"""Cases of the functions: masks, patches, schedules, parameter groups.
 
 Each maker takes a generator and returns component, configuration, given arrays and results.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from reference.vectors import Case, representable
-from tests.oracle import losses, tables
+from tests.oracle import tables
+from tests.oracle.drafts import Collection, Draft, normal, uniform
 
-CASES = {}  # name -> maker, in the order of definition
-
-
-class Draft(NamedTuple):
-    """A case before it has a name; `tolerance` by tensor where the default does not fit."""
-
-    component: str
-    config: dict
-    given: dict
-    results: dict
-    tolerance: dict = {}
-
-
-def case(maker):
-    """Register a maker under its name."""
-    CASES[maker.__name__] = maker
-    return maker
-
-
-def build() -> list[tuple[Case, int]]:
-    """Every case with the seed of its given arrays."""
-    built = []
-    for seed, (name, maker) in enumerate(CASES.items(), 1000):
-        draft = maker(np.random.default_rng(seed))
-        tensors = {**draft.given, **draft.results}
-        entries = {key: {"tolerance": draft.tolerance[key]} if key in draft.tolerance else {}
-                   for key in tensors}
-        built.append((Case(name, draft.component, draft.config, tensors, entries), seed))
-    return built
-
-
-def normal(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> np.ndarray:
-    """Standard normal numbers that float32 holds."""
-    return representable(scale * rng.standard_normal(shape))
-
-
-def uniform(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Numbers on [0, 1) that float32 holds."""
-    return np.floor(rng.random(shape) * 2**20) / 2**20
+_CASES = Collection(first_seed=1000)
+case, build = _CASES.case, _CASES.build
 
 
 # ---- masks ----
@@ -80,28 +41,97 @@ def gather_tokens(rng):
                  {"out/kept": tables.gather_tokens(tokens, keep)})
 
 
-# ---- contrastive losses ----
+# ---- patches ----
 
-def _clip(rng, B: int, D: int, temperature: float, weight: float, scale: float = 1.0) -> Draft:
-    z_cmr, z_ecg = normal(rng, B, D), normal(rng, B, D, scale=scale)
-    return Draft("clip_loss", {"temperature": temperature, "weight": weight},
-                 {"in/z_cmr": z_cmr, "in/z_ecg": z_ecg},
-                 losses.clip_loss(z_cmr, z_ecg, temperature, weight))
+@case
+def patchify(rng):
+    """Patches of 2 leads x 3 samples, two channels."""
+    x = normal(rng, 3, 2, 4, 15)
+    return Draft("patchify", {"patch_size": [2, 3]}, {"in/x": x},
+                 {"out/patches": tables.patchify(x, (2, 3))})
 
 
 @case
-def clip_loss(rng):
-    """Default: 0.75 on CMR -> ECG."""
-    return _clip(rng, 5, 8, 0.1, 0.75)
+def unpatchify(rng):
+    """Patches of 2 leads x 3 samples, two channels."""
+    patches = normal(rng, 5, 6, 12)
+    return Draft("unpatchify", {"patch_size": [2, 3], "size": [2, 4, 9]},
+                 {"in/patches": patches},
+                 {"out/x": tables.unpatchify(patches, (2, 3), (2, 4, 9))})
 
 
 @case
-def clip_loss_half(rng):
-    """Equal weights, another temperature, lengths far from one."""
-    return _clip(rng, 6, 4, 0.5, 0.5, scale=30.0)
+def clocs_views(rng):
+    """Halves of a record."""
+    ecg = normal(rng, 3, 2, 8)
+    return Draft("clocs_views", {}, {"in/ecg": ecg},
+                 {"out/first": ecg[:, :, :4], "out/second": ecg[:, :, 4:]})
+
+
+# ---- schedules and parameter groups ----
+
+def _schedule(epoch: list[float], **config: float) -> Draft:
+    epoch = np.array(epoch)
+    return Draft("warmup_cosine", config, {"in/epoch": epoch},
+                 {"out/rate": tables.warmup_cosine(epoch, **config)})
 
 
 @case
-def clip_loss_one_direction(rng):
-    """All weight on CMR -> ECG."""
-    return _clip(rng, 3, 7, 0.1, 1.0)
+def warmup_cosine(rng):
+    """Warm-up, peak, middle, end and beyond."""
+    return _schedule([0.0, 1.5, 2.875, 3.0, 3.125, 7.5, 11.75, 12.0, 20.0], base=0.25, warmup=3.0,
+                     total=12.0, minimum=0.03125)
+
+
+@case
+def warmup_cosine_without_warmup(rng):
+    """Starts at its peak and ends at 0."""
+    return _schedule([0.0, 1.25, 4.5, 5.0], base=0.001, warmup=0.0, total=5.0, minimum=0.0)
+
+
+@case
+def byol_momentum(rng):
+    """From the base to 1."""
+    step = np.array([0, 1, 13, 25, 49, 50])
+    return Draft("byol_momentum", {"total": 50, "base": 0.9996}, {"in/step": step},
+                 {"out/tau": tables.byol_momentum(step, 50, 0.9996)})
+
+
+@case
+def update_target(rng):
+    """A moving average of parameters."""
+    target, online = normal(rng, 3, 5), normal(rng, 3, 5)
+    return Draft("update_target", {"tau": 0.75}, {"in/target": target, "in/online": online},
+                 {"out/target": tables.update_target(target, online, 0.75)})
+
+
+def _block(prefix: str) -> dict[str, int]:
+    parts = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
+    return {f"{prefix}.{part}.{kind}": 1 if kind == "bias" or "norm" in part else 2
+            for part in parts for kind in ("weight", "bias")}
+
+
+def _linear(name: str, ndim: int = 2) -> dict[str, int]:
+    return {f"{name}.weight": ndim, f"{name}.bias": 1}
+
+
+@case
+def layer_decay(rng):
+    """An encoder of three blocks with attention pooling and a head."""
+    dimensions = {"cls_token": 3, "pos_embed": 3, **_linear("patch_embed.proj", 4),
+                  **_block("blocks.0"), **_block("blocks.1"), **_block("blocks.2"),
+                  "attention_pool.in_proj_weight": 2, "attention_pool.in_proj_bias": 1,
+                  **_linear("attention_pool.out_proj"), **_linear("fc_norm", 1), **_linear("head")}
+    config = {"dimensions": dimensions, "depth": 3, "decay": 0.75, "weight_decay": 0.05}
+    return Draft("layer_decay", config, {}, tables.layer_decay(**config))
+
+
+@case
+def matrices_only(rng):
+    """A masked autoencoder; its position embeddings are fixed and have no place here."""
+    dimensions = {"cls_token": 3, "mask_token": 3, **_linear("patch_embed.proj", 4),
+                  **_block("blocks.0"), **_linear("norm", 1), **_linear("decoder_embed"),
+                  **_block("decoder_blocks.0"), **_linear("decoder_norm", 1),
+                  **_linear("decoder_pred")}
+    config = {"dimensions": dimensions, "weight_decay": 0.15}
+    return Draft("matrices_only", config, {}, tables.matrices_only(**config))

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from reference.vectors import Case, read_case, write_case
-from tests.oracle import cases_functions
+from tests.oracle import cases_functions, cases_losses, cases_metrics, cases_signals
 
-MODULES = (cases_functions,)
+MODULES = (cases_functions, cases_losses, cases_signals, cases_metrics)
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 FLOOR = 1e-6  # smallest tolerance of a measured tensor
 MARGIN = 8  # times the measured error: another library adds in another order
