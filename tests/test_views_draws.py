@@ -19,23 +19,23 @@ def ecg(*shape: int) -> torch.Tensor:
     return torch.tensor(np.random.default_rng(0).standard_normal(shape))
 
 
-def constant_draws(monkeypatch, uniform: float, normal: float) -> None:
-    def draws(generator, like):
-        return (lambda *shape: torch.full(shape, uniform),
-                lambda *shape: torch.full(shape, normal, dtype=like.dtype))
-    monkeypatch.setattr(aug, "_draws", draws)
+def constant_noise(uniform: float, normal: float, B: int, V: int, length: int) -> aug.ECGNoise:
+    """Every uniform number and every normal number the same."""
+    u = torch.full((B,), uniform)
+    return aug.ECGNoise(u, u, torch.full((B, (length - 1) // 2), uniform), u,
+                        torch.full((B, V, length), normal), torch.full((B,), normal), u, u)
 
 
-def test_a_uniform_number_equal_to_the_rate_does_not_apply(monkeypatch):
-    x = ecg(2, 3, 20)
-    constant_draws(monkeypatch, 0.5, 0.0)  # jitter and rescaling of normal 0 change nothing
+def test_a_uniform_number_equal_to_the_rate_does_not_apply():
+    x, at = ecg(2, 3, 20), constant_noise(0.5, 0.0, 2, 3, 20)  # normal 0 changes nothing
     view = ECGView(**EVERYTHING, rate=1.0)
-    assert_equal("each step", aug.ecg_view(x, view, 20, None), x)
-    constant_draws(monkeypatch, 0.5, 1.0)
-    assert_equal("the whole view", aug.ecg_view(x, ECGView(jitter=0.2, rate=0.5), 20, None), x)
-    constant_draws(monkeypatch, 0.25, 0.0)  # below the rates: both flips, then the surrogate
-    shifted = aug.fourier_surrogate(x, 0.3, torch.full((2, 9), 0.25))
-    assert_close("applied", aug.ecg_view(x, view, 20, None), -shifted.flip(-1), atol=1e-12)
+    assert_equal("each step", aug.ecg_view_from(x, at, view, 20), x)
+    moving, half = constant_noise(0.5, 1.0, 2, 3, 20), ECGView(jitter=0.2, rate=0.5)
+    assert_equal("the whole view", aug.ecg_view_from(x, moving, half, 20), x)
+    below = constant_noise(0.25, 0.0, 2, 3, 20)  # both flips, after the surrogate
+    shifted = aug.fourier_surrogate(x, 0.3, below.phase)
+    got = aug.ecg_view_from(x, below, view, 20)
+    assert_close("applied", got, -shifted.flip(-1), atol=1e-12)
 
 
 def test_an_image_at_the_rate_stays_plain():
