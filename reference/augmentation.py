@@ -215,7 +215,7 @@ class ImageNoise(NamedTuple):
 def image_noise(batch: int, generator: torch.Generator) -> ImageNoise:
     """Draw the uniform numbers of `batch` views, on the device of the generator."""
     draws = torch.rand(len(ImageNoise._fields), batch, generator=generator,
-                       device=generator.device)
+                       device=generator.device, dtype=torch.float32)
     return ImageNoise(*draws)
 
 
@@ -243,7 +243,7 @@ def affine(noise: ImageNoise, view: CMRView) -> torch.Tensor:
     degrees = (2 * noise.angle - 1) * view.rotation * (noise.rotate < view.rotation_rate)
     radians = degrees * (math.pi / 180)
     c, s = radians.cos(), radians.sin()
-    sign = 1 - 2 * (noise.flip < view.flip).to(c.dtype)  # horizontal flip comes first
+    sign = 1 - 2 * (noise.flip < view.flip)  # horizontal flip comes first
     top = torch.stack([sign * c * width, -sign * s * height, sign * (c * x0 - s * y0)], dim=1)
     bottom = torch.stack([s * width, c * height, s * x0 + c * y0], dim=1)
     return torch.stack([top, bottom], dim=1)  # [B, 2, 3]
@@ -301,7 +301,8 @@ def _grey(image: torch.Tensor) -> torch.Tensor:
 
 def _draws(generator: torch.Generator, like: torch.Tensor):
     def uniform(*shape: int) -> torch.Tensor:
-        return torch.rand(*shape, generator=generator, device=generator.device).to(like.device)
+        return torch.rand(*shape, generator=generator, device=generator.device,
+                          dtype=torch.float32).to(like.device)
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator, device=generator.device,

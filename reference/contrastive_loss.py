@@ -88,7 +88,7 @@ def soft_positive_loss(z_cmr: Tensor, z_ecg: Tensor, similarity: Tensor, thresho
     positive = _positives(z_cmr, z_ecg, similarity, threshold)  # [B, B]
     logits = cosine_logits(z_cmr, z_ecg, temperature)  # [B, B]
     log_p = torch.cat([logits, logits.T]).log_softmax(dim=1)  # [2B, B]
-    positive = positive.repeat(2, 1).to(log_p)  # [2B, B]
+    positive = positive.repeat(2, 1)  # [2B, B]
     return -((positive * log_p).sum(dim=1) / positive.sum(dim=1)).mean()
 
 
@@ -215,7 +215,7 @@ def unit_rows(z: Tensor) -> Tensor:
     """Divide by the length along the last dimension: x / max(|x|, 1e-12).
 
     Args: z [..., D].
-    Returns: [..., D]; rows shorter than 1e-12 pass no gradient (it would be scaled by 1e12).
+    Returns: [..., D]; rows of length 1e-12 or less pass no gradient (it would be scaled by 1e12).
     Source: torch.nn.functional.normalize, whose values these are.
     """
     unit = F.normalize(z, dim=-1, eps=1e-12)

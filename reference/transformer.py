@@ -162,7 +162,7 @@ class Block(nn.Module):
             return branch
         keep = 1.0 - self.drop_path
         draw = torch.rand(branch.shape[0], 1, 1, device=branch.device) < keep
-        return branch * draw.to(branch.dtype) / keep
+        return branch * draw / keep
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         z = z + self.skip(self.attn(self.norm1(z)))

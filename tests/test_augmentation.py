@@ -50,6 +50,7 @@ def test_random_start_draws_every_start_equally_often():
     edge = torch.tensor([0.0, 1 - 2**-24])  # the largest float32 below 1
     assert_equal("ends", aug.random_start(edge, 5000, 2500), [0, 2500])
     assert_equal("no choice", aug.random_start(edge, 10, 10), [0, 0])
+    assert_equal("rounded up to 1", aug.random_start(torch.ones(1), 10, 4), [6])
 
 
 # --- Fourier surrogate

@@ -345,6 +345,10 @@ def test_byol_momentum():
     for bad in ((-1, 10), (11, 10), (0, 0)):
         with pytest.raises(ValueError, match=f"step={bad[0]}"):
             cl.byol_momentum(*bad)
+    assert cl.byol_momentum(0, 1, base=1.0) == 1.0 and cl.byol_momentum(1, 1, base=0.5) == 1.0
+    for base in (-0.1, 1.1):
+        with pytest.raises(ValueError, match=rf"^base={base}; a finite number in \[0.0, 1.0\]"):
+            cl.byol_momentum(0, 1, base)
 
 
 def test_update_target():
@@ -372,6 +376,10 @@ def test_clocs_views():
     for samples in (0, 1, 7):
         with pytest.raises(ValueError, match=f"{samples} samples"):
             cl.clocs_views(torch.zeros(2, samples))
+    with pytest.raises(ValueError, match="0 samples"):
+        cl.clocs_views(torch.tensor(1.0))
+    assert_equal("shortest", torch.stack(cl.clocs_views(torch.tensor([3.0, 4.0]))), [[3], [4]])
+    assert_equal("no multiple of 3", cl.clocs_views(torch.arange(4.0))[1], [2.0, 3.0])
 
 
 def test_in_batch_accuracy():

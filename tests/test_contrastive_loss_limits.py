@@ -95,6 +95,32 @@ def test_one_subject_has_loss_and_gradient_zero(function):
     assert_equal("gradient", z.grad, np.zeros((1, 2)))
 
 
+def test_unit_rows_of_more_dimensions_and_at_the_threshold():
+    z = torch.tensor(normal(1, 2, 3, 4))
+    z[1, 2] = 0
+    z.requires_grad_()
+    got = cl.unit_rows(z)
+    assert_close("lengths", got.norm(dim=2), [[1, 1, 1], [1, 1, 0]], rtol=1e-12)
+    got.sum().backward()
+    assert_equal("rows with a gradient", z.grad.abs().sum(dim=2) > 0, [[1, 1, 1], [1, 1, 0]])
+    at = torch.tensor([[1e-12, 0.0]], dtype=torch.float64, requires_grad=True)
+    cl.unit_rows(at)[0, 1].backward()  # exactly 1e-12 is no direction yet
+    assert_equal("gradient at 1e-12", at.grad, np.zeros((1, 2)))
+
+
+def test_partner_ranks_tie_up_to_sixteen_units():
+    unit = torch.finfo(torch.float64).eps
+    cosines = torch.tensor([[0.0, 16 * unit], [17 * unit, 0.0]], dtype=torch.float64)
+    above, level = cl.partner_ranks(cosines)
+    assert_equal("above", above, [0, 1])
+    assert_equal("level", level, [2, 1])
+
+
+def test_cosine_logits_are_cosines_by_default():
+    a, b = (torch.tensor(v, dtype=torch.float64) for v in ([[3, 4]], [[5, 0], [0, -2]]))
+    assert_close("cosines", cl.cosine_logits(a, b), [[0.6, -0.8]], rtol=1e-12)
+
+
 # ---- refusals ----
 
 def test_bad_embeddings_are_refused():
@@ -109,6 +135,14 @@ def test_bad_embeddings_are_refused():
         for z, error, message in bad:
             with pytest.raises(error, match=message):
                 function(good, z)
+    for place in range(4):
+        four = [good] * 4
+        four[place] = good.long()
+        name = ("p0", "t1", "p1", "t0")[place]
+        with pytest.raises(TypeError, match=f"{name} is torch.int64; a floating torch tensor is"):
+            cl.byol_loss(*four)
+    with pytest.raises(TypeError, match="z_cmr is list; a floating torch tensor is needed"):
+        cl.clip_loss([[1.0]], good)
     for shape in ((0, 3), (3, 0)):
         with pytest.raises(ValueError, match="B, D >= 1"):
             cl.clip_loss(torch.zeros(shape), torch.zeros(shape))

@@ -155,6 +155,10 @@ def test_forward_is_the_head_of_the_features_or_the_features():
 
 def test_attention_is_that_of_the_last_block():
     model, x, seen = tiny(), record(), []
+    with torch.no_grad():  # every norm another one
+        for i, block in enumerate(model.blocks):
+            block.norm1.weight += torch.linspace(0.0, 0.5 * (i + 1), 8)
+            block.norm1.bias -= 0.1 * i
     model.blocks[-1].attn.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
     model.features(x)
     got = model.attention(x)

@@ -111,6 +111,7 @@ def test_upsample_ecg():
     got = loc.upsample_ecg(torch.tensor([[[0.0, 4.0]]]), 4)
     assert_close("trace", got, [[[0.0, 1.0, 3.0, 4.0]]], atol=1e-6)  # centres at 0.5 and 2.5
     assert_shape("trace", loc.upsample_ecg(torch.zeros(B, 12, 25), 2500), (B, 12, 2500))
+    assert_close("one sample", loc.upsample_ecg(torch.tensor([[[1.0, 2.0, 6.0]]]), 1), [[[2.0]]])
 
 
 def test_upsample_cmr():
@@ -129,13 +130,16 @@ def test_bad_input_is_refused():
     bad = [((z_cmr[0], z_ecg, cells, tokens, grid), r"z_cmr is \(5,\)"),
            ((z_cmr, z_ecg[:1], cells, tokens, grid), r"z_ecg is \(1, 5\); \(2, 5\)"),
            ((z_cmr, z_ecg, cells[..., :4], tokens, grid), r"cmr_cells is \(2, 6, 7, 4\)"),
-           ((z_cmr, z_ecg, cells[:, 0], tokens, grid), r"cmr_cells is \(2, 7, 5\)"),
+           ((z_cmr, z_ecg, cells[:, 0], tokens, grid),
+            r"cmr_cells is \(2, 7, 5\); \(2, 'h', 'w', 5\) is needed"),
            ((z_cmr, z_ecg, cells, tokens, (3, 5)), r"ecg_tokens is \(2, 12, 5\); \(2, 15, 5\)")]
     for arguments, message in bad:
         with pytest.raises(ValueError, match=message):
             loc.similarity_maps(*arguments)
     with pytest.raises(TypeError, match="z_ecg is torch.int64"):
         loc.similarity_maps(z_cmr, z_ecg.long(), cells, tokens, grid)
+    with pytest.raises(TypeError, match="^z_cmr is torch.int64; a floating dtype is needed"):
+        loc.similarity_maps(z_cmr.long(), z_ecg, cells, tokens, grid)
     for temperature in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match=f"temperature={temperature}"):
             loc.similarity_maps(z_cmr, z_ecg, cells, tokens, grid, temperature)

@@ -230,16 +230,23 @@ def test_loss_and_noise_refusals():
     for weight in (-0.1, 1.1):
         with pytest.raises(ValueError, match=rf"\[0, 1\], got {weight}"):
             small(ncc_weight=weight)
-    with pytest.raises(ValueError, match="consistency=True"):
+    with pytest.raises(ValueError, match="^consistency_loss needs .*consistency=True.$"):
         model.consistency_loss(latent, latent)
 
 
 def test_encode_all_equals_encode_without_masking():
     model, (x, noise) = small(), batch()
+    with torch.no_grad():
+        model.pos_embed[:, 0] += 0.5  # zero in the authors' table
     latent, mask = model.encode(x, noise, 0.0)
     whole = model.encode_all(x)
     assert_shape("latent", whole, (3, 61, 8))
     assert_close("class token", latent[:, 0], whole[:, 0], atol=1e-12)
+    want = torch.cat([(model.cls_token + 0.5).expand(3, 1, 8),
+                      model.patch_embed(x) + model.pos_embed[:, 1:]], dim=1)
+    for block in model.blocks:
+        want = block(want)
+    assert_close("by hand", whole, model.norm(want), atol=1e-12)
     assert_close("tokens", gather_tokens(latent[:, 1:], mask.restore), whole[:, 1:], atol=1e-12)
 
 
