@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -138,6 +139,27 @@ def test_a_damaged_file_fails_at_its_tensor(tmp_path, vectors, capsys, damage):
     lines = capsys.readouterr().out.strip().splitlines()
     assert len(lines) == 6 and "case_one, float32: out/long " in lines[3]
     assert "not a readable .npy file" in lines[3] or "not an array of real numbers" in lines[3]
+
+
+class Trap:
+    """Makes a directory when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_a_file_of_results_runs_no_code(tmp_path, vectors, capsys):
+    out, _ = export(tmp_path, vectors)
+    write_results(out / "case_one")
+    trap = np.array([Trap(tmp_path / "sprung")], dtype=object)
+    np.save(out / "case_one" / "out" / "long.npy", trap, allow_pickle=True)
+    assert imported(tmp_path, vectors) == 1
+    assert not (tmp_path / "sprung").exists()
+    assert "out/long raised ValueError: long.npy is not a readable .npy file" in (
+        capsys.readouterr().out)
 
 
 def test_a_directory_that_holds_something_is_refused(tmp_path, vectors, capsys):
