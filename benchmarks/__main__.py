@@ -1,4 +1,4 @@
-"""Tables of finished runs: `python -m benchmarks report A.json` and `compare A.json B.json`."""
+"""Tables of finished runs: `python -m benchmarks report`, `compare` and `project`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Sequence
 
+from benchmarks import projection
 from benchmarks.tables import TOLERANCE, Run, comparison, header, merged, read, report
 
 
@@ -17,6 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.command == "report":
             run = read(args.file)
             print(f"{header(run)}\n\n{report(list(run.rows.values()))}")
+            return 0
+        if args.command == "project":
+            run = _side(args.file)
+            print(f"{header(run)}\n\n{projection.table(run)}")
             return 0
         if not 0 <= args.tolerance < math.inf:
             raise ValueError(f"--tolerance {args.tolerance}; a number >= 0 is needed")
@@ -38,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("report", help="Markdown table of one run")
     one.add_argument("file", help="JSON of a run")
+    three = commands.add_parser("project", help="run times of the paper's stages, from steps")
+    three.add_argument("file", help="JSON of a run; repeated runs separated by commas")
     two = commands.add_parser("compare", help="ratio and verdict, row by row")
     two.add_argument("base", help="JSON of the run that others are held against; "
                      "repeated runs separated by commas")

@@ -1,7 +1,8 @@
 """What a user might take instead, where it is importable; never required.
 
 Each entry has the signature of ours: asymmetric least squares (y [lanes, T] float64 -> baseline),
-AUROC (labels, scores -> number).
+AUROC (labels, scores -> number),
+CLIP loss (z_cmr, z_ecg -> loss at temperature 0.1, both directions alike).
 """
 
 from __future__ import annotations
@@ -54,7 +55,17 @@ def _pybaselines_baseline(whittaker) -> Callable:
     return baseline
 
 
+def _open_clip_loss(package) -> Callable:
+    loss = package.loss.ClipLoss()
+
+    def unit(z):
+        return z / z.norm(dim=-1, keepdim=True)
+
+    return lambda z_cmr, z_ecg: loss(unit(z_cmr), unit(z_ecg), 10.0)
+
+
 ALTERNATIVES = {
+    "open_clip": ("open_clip", _open_clip_loss),
     "scipy": ("scipy.sparse.linalg", _scipy_baseline),
     "pybaselines": ("pybaselines.whittaker", _pybaselines_baseline),
     "scikit-learn": ("sklearn.metrics", lambda metrics: metrics.roc_auc_score),
