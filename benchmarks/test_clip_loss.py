@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from benchmarks.alternatives import alternative
 from benchmarks.roofline import Work
+from benchmarks.variants import compiled
 from reference.contrastive_loss import clip_loss
 from reference.kernels import clip_loss_chunked, clip_loss_fused
 
@@ -44,7 +45,7 @@ def form(implementation: str):
     if implementation == "open_clip":
         return alternative("open_clip")
     if implementation == "compiled":
-        return torch.compile(lambda u, v: clip_loss(u, v, TEMPERATURE, WEIGHT))
+        return compiled(lambda u, v: clip_loss(u, v, TEMPERATURE, WEIGHT))
     return lambda u, v: FORMS[implementation](u, v, TEMPERATURE, WEIGHT)
 
 
