@@ -6,9 +6,11 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from benchmarks import projection
-from benchmarks.tables import TOLERANCE, Run, comparison, header, merged, read, report
+from benchmarks import figures, projection
+from benchmarks.tables import (TOLERANCE, Run, comparison, header, merged, read, report,
+                               with_block)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,6 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.command == "report":
             run = read(args.file)
             print(f"{header(run)}\n\n{report(list(run.rows.values()))}")
+            if args.readme:
+                _rewrite(Path(args.readme), args.file)
+            for path in figures.draw(run, Path(args.figures)) if args.figures else ():
+                print(path)
             return 0
         if args.command == "project":
             run = _side(args.file)
@@ -33,6 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _rewrite(document: Path, path: str) -> None:
+    """Put a run's table into a document, which is replaced at once."""
+    try:
+        text = document.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{document}: {error.strerror}") from error
+    partial = document.with_name(document.name + ".partial")
+    partial.write_text(with_block(text, path), encoding="utf-8")
+    partial.replace(document)
+
+
 def _side(paths: str) -> Run:
     return merged([read(path) for path in paths.split(",")])
 
@@ -43,6 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("report", help="Markdown table of one run")
     one.add_argument("file", help="JSON of a run")
+    one.add_argument("--readme", metavar="FILE", help="also put the table into this document, "
+                     "between the marks that name the JSON")
+    one.add_argument("--figures", metavar="DIR", help="also draw roofline and scaling plots there "
+                     "(needs matplotlib)")
     three = commands.add_parser("project", help="run times of the paper's stages, from steps")
     three.add_argument("file", help="JSON of a run; repeated runs separated by commas")
     two = commands.add_parser("compare", help="ratio and verdict, row by row")

@@ -30,8 +30,10 @@ from reference.encoders import CMREncoder
 from reference.masked_modelling import MaskedAutoencoder
 
 CPU = torch.device("cpu")
-OPERATIONS = ("als", "attention", "auroc", "clip_loss", "cmr_view", "jitter_rescale", "masking",
-              "mdm_step", "mmcl_step", "mse_ncc", "resnet", "ridge", "surrogate")
+OPERATIONS = ("als", "attention", "auroc", "block", "clip_loss", "cmr_view", "colour_jitter",
+              "decoder", "encoder", "jitter_rescale", "losses", "masking", "mdm_step", "mlp",
+              "mmcl_step", "mse_ncc", "optimiser", "patch_embedding", "probe_epoch",
+              "projection_head", "resnet", "resnet_stage", "ridge", "surrogate")
 
 
 def operation(name: str) -> ModuleType:
