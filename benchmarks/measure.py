@@ -187,7 +187,8 @@ def bind(function: Callable, inputs: tuple, case: Case) -> Callable[[], Any]:
     inputs = tuple(x.detach().requires_grad_() if i in case.differentiable else x
                    for i, x in enumerate(inputs))
     leaves = [inputs[i] for i in case.differentiable]
-    leaves += list(function.parameters()) if isinstance(function, nn.Module) else []
+    if isinstance(function, nn.Module):
+        leaves += [p for p in function.parameters() if p.requires_grad]
     if case.axis == "forward":
         return lambda: function(*inputs)
     outputs = [y for y in tensors(function(*inputs)) if y.requires_grad]
