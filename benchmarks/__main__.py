@@ -1,4 +1,4 @@
-"""Tables of finished runs: `python -m benchmarks report A.json` and `compare A.json B.json`."""
+"""Tables of finished runs: `python -m benchmarks report`, `compare` and `project`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from benchmarks.tables import TOLERANCE, Run, comparison, header, merged, read, report
+from benchmarks import figures, projection
+from benchmarks.tables import (TOLERANCE, Run, comparison, header, merged, read, report,
+                               with_block)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,6 +20,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.command == "report":
             run = read(args.file)
             print(f"{header(run)}\n\n{report(list(run.rows.values()))}")
+            if args.readme:
+                _rewrite(Path(args.readme), args.file)
+            for path in figures.draw(run, Path(args.figures)) if args.figures else ():
+                print(path)
+            return 0
+        if args.command == "project":
+            run = _side(args.file)
+            print(f"{header(run)}\n\n{projection.table(run)}")
             return 0
         if not 0 <= args.tolerance < math.inf:
             raise ValueError(f"--tolerance {args.tolerance}; a number >= 0 is needed")
@@ -26,6 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _rewrite(document: Path, path: str) -> None:
+    """Put a run's table into a document, which is replaced at once."""
+    try:
+        text = document.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{document}: {error.strerror}") from error
+    partial = document.with_name(document.name + ".partial")
+    partial.write_text(with_block(text, path), encoding="utf-8")
+    partial.replace(document)
 
 
 def _side(paths: str) -> Run:
@@ -38,6 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("report", help="Markdown table of one run")
     one.add_argument("file", help="JSON of a run")
+    one.add_argument("--readme", metavar="FILE", help="also put the table into this document, "
+                     "between the marks that name the JSON")
+    one.add_argument("--figures", metavar="DIR", help="also draw roofline and scaling plots there "
+                     "(needs matplotlib)")
+    three = commands.add_parser("project", help="run times of the paper's stages, from steps")
+    three.add_argument("file", help="JSON of a run; repeated runs separated by commas")
     two = commands.add_parser("compare", help="ratio and verdict, row by row")
     two.add_argument("base", help="JSON of the run that others are held against; "
                      "repeated runs separated by commas")

@@ -17,6 +17,7 @@ import torch
 from benchmarks import timing
 from benchmarks.measure import Case, Measure, device_name, out_of_memory, release
 from benchmarks.tables import report
+from benchmarks.variants import not_compiled
 
 MEASURE = pytest.StashKey[Measure]()
 
@@ -99,9 +100,10 @@ def measure(request, mode) -> Callable:
         try:
             suite.run(case, labels, device, mode, lambda: request.getfixturevalue("benchmark"))
         except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
+            if not (out_of_memory(error) or not_compiled(error)):
                 raise
-            pytest.skip(f"out of memory: {str(error).splitlines()[0]}")
+            reason = "out of memory" if out_of_memory(error) else "cannot be compiled here"
+            pytest.skip(f"{reason}: {str(error).strip().splitlines()[0]}")
         finally:
             release()
 

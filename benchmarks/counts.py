@@ -12,7 +12,7 @@ P samples a patch; C channels, k kernel side.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from reference.encoders import CMR_SIZES
@@ -115,8 +115,13 @@ def resnet_bytes(arch: str, size: int, batch: int, axis: str, itemsize: int = 4)
     Returns:
         Bytes.
     """
+    return traffic(convolutions(arch, size), batch, axis, itemsize)
+
+
+def traffic(layers: Iterable[Convolution], batch: int, axis: str, itemsize: int = 4) -> int:
+    """The same of some convolutions."""
     total = 0
-    for c in convolutions(arch, size):
+    for c in layers:
         read, written = (batch * n for n in c.elements)
         total += written + 2 * read + 2 * c.weights if axis == "backward" else \
             read + written + c.weights

@@ -27,6 +27,7 @@ import torch
 from torch import nn
 
 from benchmarks import timing
+from benchmarks.launches import launches
 from benchmarks.roofline import Work, calibrate, floor
 
 AXES = ("inference", "forward", "backward", "step")
@@ -125,6 +126,7 @@ class Measure:
                 row.update(error=_checked(got, wanted, case), tolerance=case.tolerance)
             if self.time:
                 row["peak_mem_bytes"] = peak_memory(bodies[0], device)
+                row["launches"], row["launch_kind"] = launches(bodies[0], device)
                 if mode == "graph":
                     bodies = [_captured(body) for body in bodies]
                     _check_replay(bodies[0], wanted, case)
@@ -185,7 +187,8 @@ def bind(function: Callable, inputs: tuple, case: Case) -> Callable[[], Any]:
     inputs = tuple(x.detach().requires_grad_() if i in case.differentiable else x
                    for i, x in enumerate(inputs))
     leaves = [inputs[i] for i in case.differentiable]
-    leaves += list(function.parameters()) if isinstance(function, nn.Module) else []
+    if isinstance(function, nn.Module):
+        leaves += [p for p in function.parameters() if p.requires_grad]
     if case.axis == "forward":
         return lambda: function(*inputs)
     outputs = [y for y in tensors(function(*inputs)) if y.requires_grad]

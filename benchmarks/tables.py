@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 Row = dict[str, Any]
 KEY = ("operation", "implementation", "shape", "axis", "mode")
 TOLERANCE = 0.03
+BEGIN, END = "<!-- table of {} -->", "<!-- end of the table -->"
 CONTROLS = ("copy", "float32", "bfloat16")  # ceilings whose change between runs counts as drift
 
 
@@ -102,6 +103,7 @@ def report(rows: Sequence[Row]) -> str:
         ("% roofline", lambda r: _number(r.get("pct_roofline"))),
         ("bound", lambda r: r.get("bound", "")),
         ("peak MB", lambda r: _number(r.get("peak_mem_bytes"), 1e-6)),
+        ("launches", lambda r: str(r.get("launches") or "")),
         ("MFLOP", lambda r: _number(r["flops"] or None, 1e-6)),
         ("MB", lambda r: _number(r["bytes"], 1e-6)),
         ("error", lambda r: f"{r['error']:.0e}" if "error" in r else "")]
@@ -120,6 +122,33 @@ def header(run: Run) -> str:
         cells = [_ceiling(name, value) for name, value in ceilings.items()]
         lines.append(f"Ceilings of {device}: " + ", ".join(cells) + ".")
     return "\n\n".join(lines)
+
+
+def block(path: str | Path) -> str:
+    """What `report --readme` puts between its two marks: header and table of one run's file."""
+    run = read(path)
+    return "\n\n".join([BEGIN.format(Path(path).name), header(run._replace(path=Path(path).name)),
+                        report(list(run.rows.values())), END])
+
+
+def with_block(text: str, path: str | Path) -> str:
+    """A document whose marked block is that of a run's file.
+
+    Args:
+        text: the document, with the marks of the same file name, once.
+        path: the run's JSON.
+    Returns:
+        The document.
+    Raises:
+        ValueError: the marks are absent, or the file cannot be read.
+    """
+    new = block(path)
+    begin = BEGIN.format(Path(path).name)
+    head, found, rest = text.partition(begin)
+    _, closed, tail = rest.partition(END)
+    if not (found and closed):
+        raise ValueError(f"the document has no block from {begin!r} to {END!r}")
+    return head + new + tail
 
 
 def compare(base: Run, other: Run, tolerance: float = TOLERANCE) -> list[Comparison]:

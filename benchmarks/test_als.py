@@ -18,6 +18,7 @@ from benchmarks.alternatives import alternative
 from benchmarks.measure import Draw, host, no_graph
 from benchmarks.roofline import Work
 from reference.baseline import REDUCTION_LANES, asymmetric_least_squares
+from reference.kernels import asymmetric_least_squares_fused
 
 LEADS, T, ITERATIONS, LAM, P = 12, 5000, 5, 1e7, 0.3
 DISTINCT = 64  # records
@@ -52,6 +53,14 @@ def other_solver(y: torch.Tensor) -> np.ndarray:
     z = asymmetric_least_squares(distinct, LAM, P, ITERATIONS,
                                  method="rows" if rows else "reduction")
     return np.tile(z, (len(y) // len(z), 1))
+
+
+def test_als_fused(measure, device, shape):
+    if device.type != "cuda":
+        pytest.skip("Triton needs a CUDA card")
+    records = SHAPES[shape]
+    measure(lambda y: asymmetric_least_squares_fused(y, LAM, P, ITERATIONS),
+            lambda draw: (signals(records, draw),), work(records), other_solver, 1e-7)
 
 
 @no_graph("constants are copied from the host at each call")

@@ -15,9 +15,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from benchmarks.alternatives import alternative
 from benchmarks.counts import convolutions, resnet, resnet_bytes
 from benchmarks.measure import wide
 from benchmarks.roofline import Work, convolution_precision
+from benchmarks.variants import TOLERANCE, itemsize, layout, precision, variant
 from reference.encoders import CMREncoder
 
 # arch, pixels, B
@@ -26,43 +28,35 @@ SHAPES = {"resnet50-B64": ("resnet50", 210, 64), "resnet50-B256": ("resnet50", 2
           "resnet18-78px-B4": ("resnet18", 78, 4), "resnet50-B1": ("resnet50", 210, 1)}
 CPU_SHAPES = ("resnet18-78px-B4", "resnet50-B1")
 AXES = ("inference", "forward", "backward")
-IMPLEMENTATIONS = ("nchw-float32", "nhwc-float32", "nhwc-bfloat16")
-CPU_IMPLEMENTATIONS = ("nchw-float32", "nhwc-float32")
-TOLERANCE = {"float32": 1e-4, "tf32": 3e-2, "bfloat16": 1e-1}
-TOLERANCE_BACKWARD = {"float32": 1e-1, "tf32": 5e-1, "bfloat16": 9e-1}
+IMPLEMENTATIONS = ("nchw-float32", "nhwc-float32", "nchw-bfloat16", "nhwc-bfloat16",
+                   "nhwc-float16", "nhwc-bfloat16-compiled", "torchvision")
+CPU_IMPLEMENTATIONS = ("nchw-float32", "nhwc-float32", "torchvision")
+TOLERANCE_BACKWARD = {"float32": 1e-1, "tf32": 5e-1, "float16": 5e-1, "bfloat16": 9e-1}
 
 
-def work(arch: str, size: int, B: int, axis: str, precision: str = "float32") -> Work:
+def work(arch: str, size: int, B: int, axis: str, computed: str = "float32") -> Work:
     """Counted work of one call on B images."""
     forward = resnet(arch, size)
     first = next(convolutions(arch, size)).flops
     flops = 2 * forward - first if axis == "backward" else forward
-    itemsize = 2 if precision == "bfloat16" else 4
-    return Work(B * flops, resnet_bytes(arch, size, B, axis, itemsize), precision=precision)
+    return Work(B * flops, resnet_bytes(arch, size, B, axis, itemsize(computed)),
+                precision=computed)
 
 
-class Autocast(nn.Module):
-    """A network whose forward pass runs under bfloat16 autocast."""
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False):
-            return self.network(x)
+def build(arch: str, implementation: str) -> nn.Module:
+    """The network on the CPU: ours, or torchvision's without its last layer."""
+    torch.manual_seed(0)
+    return alternative("torchvision")(arch) if implementation == "torchvision" else CMREncoder(arch)
 
 
 def test_resnet(measure, device, shape, implementation, axis):
     arch, size, B = SHAPES[shape]
-    half = implementation.endswith("bfloat16")
-    layout = torch.channels_last if implementation.startswith("nhwc") else torch.contiguous_format
-    torch.manual_seed(0)
-    network = CMREncoder(arch).to(device).to(memory_format=layout)
+    network = build(arch, implementation).to(device)
+    way = "nchw" if implementation == "torchvision" else implementation
     network.train(axis != "inference")
     exact = wide(network)
-    precision = "bfloat16" if half else convolution_precision(device)
-    tolerance = (TOLERANCE_BACKWARD if axis == "backward" else TOLERANCE)[precision]
-    measure(Autocast(network) if half else network,
-            lambda draw: (draw.uniform(B, 3, size, size).to(memory_format=layout),),
-            work(arch, size, B, axis, precision), exact, tolerance)
+    computed = precision(way, convolution_precision(device))
+    tolerance = (TOLERANCE_BACKWARD if axis == "backward" else TOLERANCE)[computed]
+    measure(variant(network, way),
+            lambda draw: (draw.uniform(B, 3, size, size).to(memory_format=layout(way)),),
+            work(arch, size, B, axis, computed), exact, tolerance)

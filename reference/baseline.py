@@ -238,7 +238,7 @@ def _by_reduction(y, lam: float, p: float, iterations: int):
     """[..., T] -> [..., T]."""
     where, ones = (torch.where, torch.ones_like) if isinstance(y, torch.Tensor) else \
         (np.where, np.ones_like)
-    z, w = y, ones(y)
+    z, w = y, ones(y[..., :1, :] if y.ndim > 1 else y)  # w = 1: one matrix for all lanes
     for iteration in range(iterations):
         if iteration > 0:
             sign = _sign(y - z)
@@ -272,15 +272,15 @@ def _reduce(D: tuple, U: tuple, f: tuple) -> tuple:
     the even blocks, coupled by -U Q.
     """
     n = D[0].shape[-1]
-    inverse = _inverse(*(d if n == 1 else d[ODD] for d in D))
+    inverse = _inverse(*(d if n == 1 else 1.0 * d[ODD] for d in D))  # copies: no strides below
     if n == 1:
         return _times((inverse[0], inverse[1], inverse[1], inverse[2]), f)
     odd = n // 2
     K, M = (..., slice(0, odd)), (..., slice(0, n - 1 - odd))  # even blocks with a right, left one
     i = (inverse[0], inverse[1], inverse[1], inverse[2])
-    u, v = tuple(x[EVEN] for x in U), tuple(x[ODD] for x in U)  # even -> odd, odd -> even
+    u, v = ([1.0 * x[part] for x in U] for part in (EVEN, ODD))  # even -> odd, odd -> even
     vt, ut = (v[0], v[2], v[1], v[3]), (u[0], u[2], u[1], u[3])
-    h, P = _times(i, tuple(x[ODD] for x in f)), _product(i, ut)
+    h, P = _times(i, tuple(1.0 * x[ODD] for x in f)), _product(i, ut)
     Q = _product(tuple(x[M] for x in i), v)
     d, g = [1.0 * x[EVEN] for x in D], [1.0 * x[EVEN] for x in f]
     for k, (x, y) in enumerate(zip(_symmetric(u, P), _symmetric(vt, Q))):

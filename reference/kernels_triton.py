@@ -83,8 +83,10 @@ def least_squares(lanes: Tensor, lam: float, p: float, iterations: int) -> Tenso
     count, T = lanes.shape
     y = lanes.T.contiguous()  # [T, lanes]
     x, s, q = torch.empty_like(y), torch.empty_like(y), torch.empty_like(y)
-    # the scalars as tensors: a Python number would reach the kernel in float32
-    numbers = torch.tensor([1.0 / lam, p], dtype=torch.float64, device=y.device)
+    # the scalars in memory: a Python number would reach the kernel in float32
+    numbers = torch.empty(2, dtype=torch.float64, device=y.device)
+    numbers[0].fill_(1.0 / lam)
+    numbers[1].fill_(p)
     ties = torch.zeros(count, dtype=torch.int32, device=y.device)
     if count:
         _rows_kernel[(triton.cdiv(count, LANES),)](y, x, s, q, numbers, ties, T, count, iterations,

@@ -30,8 +30,10 @@ from reference.encoders import CMREncoder
 from reference.masked_modelling import MaskedAutoencoder
 
 CPU = torch.device("cpu")
-OPERATIONS = ("als", "attention", "auroc", "clip_loss", "cmr_view", "jitter_rescale", "masking",
-              "mdm_step", "mmcl_step", "mse_ncc", "resnet", "ridge", "surrogate")
+OPERATIONS = ("als", "attention", "auroc", "block", "clip_loss", "cmr_view", "colour_jitter",
+              "decoder", "encoder", "jitter_rescale", "losses", "masking", "mdm_step", "mlp",
+              "mmcl_step", "mse_ncc", "optimiser", "patch_embedding", "probe_epoch",
+              "projection_head", "resnet", "resnet_stage", "ridge", "surrogate")
 
 
 def operation(name: str) -> ModuleType:
@@ -82,7 +84,7 @@ def test_clip_loss_work(axis):
     module, draw, B = operation("clip_loss"), Draw(0, CPU), 7
     inputs = (draw.normal(B, module.D), draw.normal(B, module.D))
     work = module.work(B, axis)
-    assert_equal("flops", counted(module.loss, inputs, axis, (0, 1)), work.flops)
+    assert_equal("flops", counted(module.form("ours"), inputs, axis, (0, 1)), work.flops)
     assert_equal("bytes", work.bytes, nbytes(inputs) * (2 if axis == "backward" else 1))
     assert_equal("exps", work.exps, B * B)
 
