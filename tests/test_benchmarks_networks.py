@@ -204,3 +204,9 @@ def test_variants():
     assert variants.layout("eager") is torch.contiguous_format
     with pytest.raises(ValueError, match="unknown words"):
         variants.variant(network, "float8")
+
+
+def test_only_a_missing_compiler_is_skipped():
+    assert variants.not_compiled(RuntimeError("InvalidCxxCompiler: No working C++ compiler found in x"))
+    assert variants.not_compiled(RuntimeError("Cannot find a working triton installation. Either"))
+    assert not variants.not_compiled(RuntimeError("backend='inductor' raised: AssertionError"))
