@@ -61,7 +61,7 @@ def unpatchify(patches: torch.Tensor, patch_size: tuple[int, int],
     C, V, T = size
     pv, pt = patch_size
     B, L, P = patches.shape
-    if L != (V // pv) * (T // pt) or P != pv * pt * C:
+    if V % pv or T % pt or L != (V // pv) * (T // pt) or P != pv * pt * C:
         raise ValueError(f"patches {[L, P]} do not make {list(size)}, which needs "
                          f"{[(V // pv) * (T // pt), pv * pt * C]}")
     x = patches.reshape(B, V // pv, T // pt, pv, pt, C)

@@ -48,7 +48,8 @@ class Rounded(Case):
 def _to_bf16(x: np.ndarray) -> np.ndarray:
     if x.dtype.kind != "f":
         return x
-    return torch.from_numpy(np.array(x)).to(torch.bfloat16).to(torch.float64).numpy().astype(x.dtype)
+    rounded = torch.from_numpy(np.array(x)).to(torch.bfloat16)
+    return rounded.to(torch.float64).numpy().astype(x.dtype)
 
 
 @contextlib.contextmanager

@@ -116,6 +116,9 @@ def test_patchify_refuses():
     for shape in ((1, 24, 99), (1, 23, 100)):
         with pytest.raises(ValueError, match=r"needs \[24, 100\]"):
             unpatchify(torch.zeros(shape), (1, 100), (1, 12, 200))
+    for patch, size, tokens in (((1, 100), (1, 12, 250), 24), ((5, 50), (1, 12, 100), 4)):
+        with pytest.raises(ValueError, match="do not make"):  # no multiple of the patch
+            unpatchify(torch.zeros(1, tokens, patch[0] * patch[1]), patch, size)
 
 
 def ncc_oracle(x: np.ndarray, y: np.ndarray) -> float:
@@ -237,12 +240,13 @@ def test_loss_and_noise_refusals():
 def test_encode_all_equals_encode_without_masking():
     model, (x, noise) = small(), batch()
     with torch.no_grad():
-        model.pos_embed[:, 0] += 0.5  # zero in the authors' table
+        place = torch.linspace(-1.0, 1.0, 8).double()
+        model.pos_embed[:, 0] = place  # zero in the authors' table
     latent, mask = model.encode(x, noise, 0.0)
     whole = model.encode_all(x)
     assert_shape("latent", whole, (3, 61, 8))
     assert_close("class token", latent[:, 0], whole[:, 0], atol=1e-12)
-    want = torch.cat([(model.cls_token + 0.5).expand(3, 1, 8),
+    want = torch.cat([(model.cls_token + place).expand(3, 1, 8),
                       model.patch_embed(x) + model.pos_embed[:, 1:]], dim=1)
     for block in model.blocks:
         want = block(want)

@@ -1,4 +1,4 @@
-"""Properties of losses, metrics, masks and maps: permutation, rotation, scale, dtype, duplicates."""
+"""Properties of losses, metrics, masks and maps: order, rotation, scale, dtype, duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Properties of the networks: records apart and in any order, tokens without places, dtype, device."""
+"""Properties of the networks: any batch and order, tokens without places, dtype, device."""
 
 from __future__ import annotations
 
