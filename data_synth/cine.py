@@ -43,6 +43,7 @@ _DEGREES = -180.0 + 360.0 / _TABLE * np.arange(_TABLE)
 _WIDTH = np.array([2.0, 2.6, 3.2], _F)[:, None, None]  # mm, soft edge of the cavity
 _STEPS = np.arange(WINDOW, dtype=_F)
 _SCENE_DRAWS = 28
+_BLOCKS = 12  # of the noise: few enough numbers at once for the processor's cache
 _PAPILLARIES = (-45.0, -150.0)  # degrees, anterolateral and posteromedial
 OFFSET_SD = 2.5  # mm, of the slice along the axis
 ROLL_SD = 4.0  # degrees, of the patient on the table
@@ -93,7 +94,10 @@ def receiver_noise(rng_cmr: np.random.Generator) -> np.ndarray:
     """
     count = 2 * 3 * SIZE * SIZE
     bits = rng_cmr.integers(0, 2**64, count // 4, dtype=np.uint64).astype("<u8", copy=False)
-    return _quantiles().take(bits.view("<u2")).reshape(2, 3, SIZE, SIZE)
+    table, noise = _quantiles(), np.empty((_BLOCKS, count // _BLOCKS), _F)
+    for block, places in zip(noise, bits.view("<u2").reshape(noise.shape)):
+        table.take(places, out=block, mode="wrap")  # unchecked: every 16-bit number is a place
+    return noise.reshape(2, 3, SIZE, SIZE)
 
 
 @functools.cache
@@ -146,9 +150,11 @@ def paint(heart: Heart, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     _heart(cine[:, rows, columns], cut, fields, (rho, theta), colour, z[11:21], u)
     gain = tissue.coil(z[24:28]) * _banding(u, z[21:24])  # [210, 210]
     gain *= 1 + tissue.texture(cells[1], 0.02)
-    cine *= gain
-    _blur(cine, 0.6 + 0.2 * u[4])
-    return _receive(cine, scene.noise, u), segmentation
+    for image, channels in zip(cine, scene.noise.swapaxes(0, 1)):  # a frame fits into the cache
+        image *= gain
+        _blur(image, 0.6 + 0.2 * u[4])
+        _receive(image, channels, u)
+    return cine, segmentation
 
 
 class Cut(NamedTuple):
@@ -263,9 +269,14 @@ def _distances(cut: Cut, rho: np.ndarray, theta: np.ndarray, across: np.ndarray,
     centre, a, b = (cut.rv_ellipse[:, k].astype(_F)[:, None, None] for k in range(3))
     x, y = (across - centre) / b, along / a
     level = x * x + y * y
-    slope = np.sqrt((x / b) ** 2 + (y / a) ** 2) + _F(1e-6)
-    right = np.maximum((level - 1) / (2 * slope), -across)  # never beyond the septal half-plane
-    return endo, epi, right
+    x /= b
+    y /= a
+    slope = np.sqrt(x * x + y * y)
+    slope += _F(1e-6)
+    slope *= 2
+    level -= 1
+    level /= slope
+    return endo, epi, np.maximum(level, -across, out=level)  # never beyond the septal half-plane
 
 
 def _labels(endo: np.ndarray, epi: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -278,11 +289,16 @@ def _labels(endo: np.ndarray, epi: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 def _share(distance: np.ndarray, width: np.ndarray | float) -> np.ndarray:
     """Share of a pixel inside an edge of the given width (mm)."""
-    return np.clip(_F(0.5) - distance / width, 0, 1)
+    share = distance / width
+    np.subtract(_F(0.5), share, out=share)
+    np.maximum(share, 0, out=share)
+    return np.minimum(share, 1, out=share)
 
 
 def _mix(image: np.ndarray, share: np.ndarray, value) -> None:
-    image += share * (value - image)
+    change = value - image
+    change *= share
+    image += change
 
 
 def _heart(part: np.ndarray, cut: Cut, fields: tuple, polar: tuple, colour: tissue.Contrast,
@@ -320,8 +336,12 @@ def _papillary(cut: Cut, degrees: float, depth: float, radius: float, rho: np.nd
     point = int(round((degrees + 180.0) * POINTS / 360.0)) % POINTS
     distance = (cut.endo[:, point] * depth).astype(_F)[:, None, None]  # [3, 1, 1]
     cos = np.cos(np.radians(_DEGREES - degrees)).astype(_F).take(theta)
-    gap = np.sqrt(np.maximum(rho * rho + distance * distance - 2 * distance * (rho * cos), 0))
-    return _share(gap - _F(radius), _F(2.0))
+    gap = rho * rho + distance * distance  # [3, 104, 104]
+    gap -= 2 * distance * (rho * cos)
+    np.maximum(gap, 0, out=gap)
+    np.sqrt(gap, out=gap)
+    gap -= _F(radius)
+    return _share(gap, _F(2.0))
 
 
 def _banding(u: np.ndarray, z: np.ndarray) -> np.ndarray | np.float32:
@@ -337,19 +357,23 @@ def _banding(u: np.ndarray, z: np.ndarray) -> np.ndarray | np.float32:
 def _blur(image: np.ndarray, sigma: float) -> None:
     """Point spread: a three-tap kernel of variance sigma^2 (pixels) along rows, then columns."""
     side = _F(sigma * sigma / 2)
-    for _ in range(2):
-        image = image.swapaxes(1, 2)
-        inner = image[:, 1:-1]
-        inner += side * (image[:, 2:] + image[:, :-2] - 2 * inner)
+    for turned in (image, image.T):
+        inner = turned[:, 1:-1]
+        change = turned[:, 2:] + turned[:, :-2]
+        change -= 2 * inner
+        change *= side
+        inner += change
 
 
-def _receive(signal: np.ndarray, noise: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Magnitude of the noisy signal, scaled to the display's range; [3, 210, 210] in [0, 1]."""
+def _receive(image: np.ndarray, noise: np.ndarray, u: np.ndarray) -> None:
+    """Turn a signal [210, 210] into the noisy magnitude, scaled to the display's range 0..1.
+
+    The noise, [2, 210, 210], is used up.
+    """
     noise *= _F(0.035 + 0.030 * u[0])
-    noise[0] += signal
-    np.square(noise, out=noise)
-    image = noise[0]
-    image += noise[1]
+    image += noise[0]
+    np.square(image, out=image)
+    image += np.square(noise[1], out=noise[1])
     np.sqrt(image, out=image)
     image *= _F(0.70 + 0.12 * u[3])
-    return np.minimum(image, 1, out=image)
+    np.minimum(image, 1, out=image)

@@ -203,7 +203,9 @@ def _surround(image: np.ndarray, y: float, x: float, high: float, wide: float,
               value: float, pose: Pose = UPRIGHT) -> None:
     """Lay one intensity over everything outside an ellipse, with a one-pixel edge."""
     alpha = _outside(_AXIS, _AXIS, (*pose.place(y, x), high, wide), pose)
-    image += alpha * (_F(value) - image)
+    change = _F(value) - image
+    change *= alpha
+    image += change
 
 
 def _outside(rows: np.ndarray, columns: np.ndarray, ellipse: tuple, pose: Pose) -> np.ndarray:
@@ -220,7 +222,8 @@ def _outside(rows: np.ndarray, columns: np.ndarray, ellipse: tuple, pose: Pose) 
     level -= _F(1)
     level *= sharp
     level += _F(0.5)
-    return np.clip(level, 0, 1, out=level)
+    np.maximum(level, 0, out=level)
+    return np.minimum(level, 1, out=level)
 
 
 def _paint(image: np.ndarray, y: float, x: float, high: float, wide: float, value: float,
@@ -234,7 +237,9 @@ def _paint(image: np.ndarray, y: float, x: float, high: float, wide: float, valu
         return
     part = image[top:bottom, left:right]
     outside = _outside(_AXIS[top:bottom], _AXIS[left:right], (y, x, high, wide), pose)
-    part += (1 - outside) * (_F(value) - part)
+    change = _F(value) - part
+    change *= np.subtract(1, outside, out=outside)
+    part += change
 
 
 def _span(centre: float, half: float) -> tuple[int, int]:

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -25,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_synth import processes
 from data_synth.latents import LATENTS
 from data_synth.simulation import VERSION, Subject, check_arguments, simulate_one
 from reference import cohort, cohort_write
@@ -169,22 +168,13 @@ def _run(tasks: list[Task], workers: int) -> Iterator[Task]:
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context,
-                             initializer=_leave_with_parent) as pool:
-        with _quiet_children():
+                             initializer=processes.begin_worker) as pool:
+        with processes.quiet_children():
             futures = [pool.submit(write_rows, task) for task in tasks]
         try:
             yield from (future.result() for future in as_completed(futures))
         finally:  # after a failure or Ctrl-C only the chunks under way are finished
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _leave_with_parent() -> None:
-    """In a worker: end at once when the parent is killed, instead of waiting for work for ever."""
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
@@ -215,19 +205,3 @@ def _lock(descriptor: int, path: Path) -> None:
         raise ValueError(f"{path} is being written by another run") from None
     except OSError:  # a file system without locks
         return
-
-
-@contextmanager
-def _quiet_children() -> Iterator[None]:
-    """Start processes that leave Ctrl-C to their parent and use one thread each."""
-    main = threading.current_thread() is threading.main_thread()
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
-    threads = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = threads or "1"
-    try:
-        yield
-    finally:
-        if threads is None:
-            del os.environ["OMP_NUM_THREADS"]
-        if main:
-            signal.signal(signal.SIGINT, previous)
