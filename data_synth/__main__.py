@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from data_synth import write_cohort
+from data_synth.processes import keep_freed_memory
 from data_synth.selection import enriched_subjects
 from data_synth.simulation import check_arguments
 from reference.cohort import DRAFT
@@ -105,6 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not 1 <= options.subjects <= MAX_SUBJECTS:
         command.error(f"--subjects={options.subjects}, but should be in 1..{MAX_SUBJECTS:,}")
     begin = time.monotonic()
+    keep_freed_memory()
     try:
         check_arguments([options.first_subject], options.seed, options.coupling, options.ecg_noise,
                         label_noise=options.label_noise)

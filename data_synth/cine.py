@@ -357,12 +357,19 @@ def _banding(u: np.ndarray, z: np.ndarray) -> np.ndarray | np.float32:
 def _blur(image: np.ndarray, sigma: float) -> None:
     """Point spread: a three-tap kernel of variance sigma^2 (pixels) along rows, then columns."""
     side = _F(sigma * sigma / 2)
-    for turned in (image, image.T):
-        inner = turned[:, 1:-1]
-        change = turned[:, 2:] + turned[:, :-2]
-        change -= 2 * inner
-        change *= side
-        inner += change
+    border = image[:, [0, -1]]
+    _three_taps(image.reshape(-1), 1, side)  # as one long row, wrong at both ends of each row
+    image[:, [0, -1]] = border
+    _three_taps(image.reshape(-1), image.shape[1], side)
+
+
+def _three_taps(values: np.ndarray, step: int, side: np.float32) -> None:
+    """Add to each value `side` times the second difference to those `step` before and after it."""
+    inner = values[step:-step]
+    change = values[2 * step:] + values[:-2 * step]
+    change -= 2 * inner
+    change *= side
+    inner += change
 
 
 def _receive(image: np.ndarray, noise: np.ndarray, u: np.ndarray) -> None:
