@@ -210,6 +210,8 @@ _REACH = {"anatomy": HEART, "ecg": ("ecg:recording",), "cmr": IMAGE}  # of a rec
 PRIVATE = (
     *(Private(name, "physiology", ()) for name in (
         "size_u", "concentricity_c", "contractility_e", "rv_sv_ratio")),
+    Private("contractility of the right ventricle", "physiology",
+            ("rv_sv_ratio", "rv_ef_target")),
     Private("axis ratio", "anatomy", ("heart:cavity", "heart:wall", "heart:right")),
     Private("roundness", "anatomy", ("heart:cavity", "heart:wall", "heart:motion")),
     Private("regional thickness", "anatomy", ("heart:wall",)),

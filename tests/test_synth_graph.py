@@ -84,6 +84,8 @@ def test_may_move_examples():
     assert_equal("log_voltage", graph.may_move("log_voltage"), {"ecg:gain"})
     assert_equal("axis", graph.may_move("axis"), {"ecg:axis", "ecg:t_axis"})
     assert "image:chest" in graph.may_move("male") and "image:chest" not in graph.may_move("age")
+    moved = graph.may_move("contractility of the right ventricle")
+    assert {"rv_sv_ratio", "rv_ef_target", "phenotype:RV"} <= moved and "lvef" not in moved
     assert graph.may_move("regional thickness") >= {"phenotype:WT", "image:heart", "ecg:gain"}
 
 
