@@ -202,6 +202,8 @@ METRICS = (
           "first = min(start, len(order) - size)", "first = start", "out/top5"),
     Fault("ties not shared", "retrieval", "a tie at the first place counts whole",
           "evaluation.retrieval", "(k - above) / level", "(k - above) / 1", "out/top1"),
+    Fault("best of the level ones", "retrieval", "the median counts level candidates as beaten",
+          "evaluation.retrieval", "(level + 1) / 2", "1", "out/median_rank"),
     Fault("cosine with itself", "collapse", "pairs include i = j", "evaluation.collapse",
           "np.sum(unit.sum(axis=0) ** 2) - np.sum(unit**2)", "np.sum(unit.sum(axis=0) ** 2)",
           "out/mean_cosine"),

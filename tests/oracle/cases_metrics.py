@@ -210,3 +210,15 @@ def upsample_ecg(rng):
     steps = normal(rng, 2, 3, 4)
     return Draft("upsample_ecg", {"samples": 11}, {"in/steps": steps},
                  {"out/trace": maps.upsample_ecg(steps, 11)})
+
+
+@case
+def retrieval_collapsed(rng):
+    """Embeddings of one direction and many lengths: every candidate is level with the partner."""
+    N, D = 11, 4
+    direction, lengths = normal(rng, D), 2.0 ** np.floor(6 * uniform(rng, 2, N, 1))
+    z_query, z_target = lengths * direction  # exact, so that no rounding breaks a tie
+    order = rng.permutation(N)
+    return Draft("retrieval", {"candidates": 6},
+                 {"in/z_query": z_query, "in/z_target": z_target, "noise/order": order},
+                 metrics.retrieval(z_query, z_target, order, 6))
