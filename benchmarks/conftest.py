@@ -76,6 +76,21 @@ def pytest_generate_tests(metafunc):
             metafunc.parametrize(name, choose())
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """A row for which memory or a compiler is lacking, wherever in the test, is skipped."""
+    try:
+        return (yield)
+    except (RuntimeError, MemoryError) as error:
+        if not (out_of_memory(error) or not_compiled(error)):
+            raise
+        reason = "out of memory" if out_of_memory(error) else "cannot be compiled here"
+        said = str(error).strip() or type(error).__name__
+        pytest.skip(f"{reason}: {said.splitlines()[0]}")
+    finally:
+        release()
+
+
 @pytest.fixture
 def measure(request, mode) -> Callable:
     """measure(function, inputs, work, expected, tolerance, differentiable=()): check, then time.
@@ -97,15 +112,7 @@ def measure(request, mode) -> Callable:
     def run(function, inputs, work, expected, tolerance, differentiable=()) -> None:
         case = Case(function, inputs, work, expected, tolerance,
                     parameters.get("axis", "inference"), differentiable)
-        try:
-            suite.run(case, labels, device, mode, lambda: request.getfixturevalue("benchmark"))
-        except (RuntimeError, MemoryError) as error:
-            if not (out_of_memory(error) or not_compiled(error)):
-                raise
-            reason = "out of memory" if out_of_memory(error) else "cannot be compiled here"
-            pytest.skip(f"{reason}: {str(error).strip().splitlines()[0]}")
-        finally:
-            release()
+        suite.run(case, labels, device, mode, lambda: request.getfixturevalue("benchmark"))
 
     return run
 
