@@ -76,6 +76,15 @@ def pytest_generate_tests(metafunc):
             metafunc.parametrize(name, choose())
 
 
+def pytest_collection_modifyitems(config, items):
+    """On a CPU, drop the large shapes that a test's own parametrize mark names."""
+    if config.stash[MEASURE].device.type != "cpu" or config.option.all_shapes:
+        return
+    large = [item for item in items if _large(item)]
+    config.hook.pytest_deselected(items=large)
+    items[:] = [item for item in items if item not in large]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem):
     """A row for which memory or a compiler is lacking, wherever in the test, is skipped."""
@@ -163,6 +172,11 @@ def pytest_benchmark_update_json(config, output_json):
     if not config.option.benchmark_save_data:
         for entry in output_json["benchmarks"]:
             entry["stats"].pop("data", None)
+
+
+def _large(item) -> bool:
+    shape = getattr(item, "callspec", None) and item.callspec.params.get("shape")
+    return shape in getattr(item.module, "SHAPES", ()) and shape not in item.module.CPU_SHAPES
 
 
 def _row_device(request) -> torch.device:
