@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from benchmarks.alternatives import ALTERNATIVES
 from helpers import ROOT, assert_equal
 
-# Every place of a row where memory can run out: the network, the inputs, what is expected, the call.
+# Places of a row where memory can run out: the network, the inputs, what is expected, the call.
 ROWS = '''
 import numpy as np, pytest, torch
 from benchmarks.roofline import Work
@@ -52,10 +55,10 @@ SAID = {"on_the_cpu": "out of memory: .*can't allocate memory",
         "without_a_word": "out of memory: MemoryError"}
 
 
-def suite(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+def suite(*arguments: str, at: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
     """pytest with the suite's own options, in a fresh process."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False,
+    return subprocess.run(command, cwd=at, capture_output=True, text=True, check=False,
                           env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
 
 
@@ -87,3 +90,35 @@ def test_lack_of_memory_is_skipped_with_its_message(lines, fail):
 def test_anything_else_is_not_skipped(lines, place, outcome):
     got = [line.split()[0] for name, line in lines.items() if place in name.split("-")]
     assert_equal("outcomes", got, [outcome] * 4)
+
+
+# ---- nothing but torch, NumPy, pytest and pytest-benchmark ----
+
+NEEDED = {"torch", "numpy", "pytest", "benchmarks", "reference"}
+OTHERS = sorted({package.split(".")[0] for package, _ in ALTERNATIVES.values()}
+                | {"matplotlib", "triton", "wfdb"})
+HIDING = "import sys\nsys.modules.update(dict.fromkeys({names}))\n"  # None: cannot be imported
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
+def test_nothing_else_is_imported_when_a_module_is(path):
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module.split(".")[0])
+    assert_equal("others", names - NEEDED - set(sys.stdlib_module_names), set())
+
+
+def test_suite_runs_from_a_bare_checkout(tmp_path):
+    (tmp_path / "hiding.py").write_text(HIDING.format(names=OTHERS))
+    for name in ("benchmarks", "reference", "setup.cfg"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    done = suite("-p", "hiding", "benchmarks", "--bench-device", "cpu", "-rs", "-k",
+                 "jitter_rescale and B8 or auroc and N1e4 or als_alternatives", at=tmp_path,
+                 PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed, 4 skipped" in done.stdout, done.stdout
+    for name in ("scipy", "pybaselines", "sklearn", "torchmetrics"):
+        assert f"{name} is not installed" in done.stdout, done.stdout
