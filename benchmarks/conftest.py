@@ -76,6 +76,30 @@ def pytest_generate_tests(metafunc):
             metafunc.parametrize(name, choose())
 
 
+def pytest_collection_modifyitems(config, items):
+    """On a CPU, drop the large shapes that a test's own parametrize mark names."""
+    if config.stash[MEASURE].device.type != "cpu" or config.option.all_shapes:
+        return
+    large = [item for item in items if _large(item)]
+    config.hook.pytest_deselected(items=large)
+    items[:] = [item for item in items if item not in large]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """A row for which memory or a compiler is lacking, wherever in the test, is skipped."""
+    try:
+        return (yield)
+    except (RuntimeError, MemoryError) as error:
+        if not (out_of_memory(error) or not_compiled(error)):
+            raise
+        reason = "out of memory" if out_of_memory(error) else "cannot be compiled here"
+        said = str(error).strip() or type(error).__name__
+        pytest.skip(f"{reason}: {said.splitlines()[0]}")
+    finally:
+        release()
+
+
 @pytest.fixture
 def measure(request, mode) -> Callable:
     """measure(function, inputs, work, expected, tolerance, differentiable=()): check, then time.
@@ -97,15 +121,7 @@ def measure(request, mode) -> Callable:
     def run(function, inputs, work, expected, tolerance, differentiable=()) -> None:
         case = Case(function, inputs, work, expected, tolerance,
                     parameters.get("axis", "inference"), differentiable)
-        try:
-            suite.run(case, labels, device, mode, lambda: request.getfixturevalue("benchmark"))
-        except (RuntimeError, MemoryError) as error:
-            if not (out_of_memory(error) or not_compiled(error)):
-                raise
-            reason = "out of memory" if out_of_memory(error) else "cannot be compiled here"
-            pytest.skip(f"{reason}: {str(error).strip().splitlines()[0]}")
-        finally:
-            release()
+        suite.run(case, labels, device, mode, lambda: request.getfixturevalue("benchmark"))
 
     return run
 
@@ -156,6 +172,11 @@ def pytest_benchmark_update_json(config, output_json):
     if not config.option.benchmark_save_data:
         for entry in output_json["benchmarks"]:
             entry["stats"].pop("data", None)
+
+
+def _large(item) -> bool:
+    shape = getattr(item, "callspec", None) and item.callspec.params.get("shape")
+    return shape in getattr(item.module, "SHAPES", ()) and shape not in item.module.CPU_SHAPES
 
 
 def _row_device(request) -> torch.device:

@@ -22,9 +22,9 @@ from reference.kernels import asymmetric_least_squares_fused
 
 LEADS, T, ITERATIONS, LAM, P = 12, 5000, 5, 1e7, 0.3
 DISTINCT = 64  # records
-SHAPES = {"records1": 1, "records8": 8, "records16": 16, "records64": 64, "records512": 512,
-          "records4096": 4096}
-CPU_SHAPES = ("records1", "records8")
+SHAPES = {"records1": 1, "records8": 8, "records16": 16, "records64": 64, "records128": 128,
+          "records512": 512, "records4096": 4096}
+CPU_SHAPES = ("records1", "records8", "records128")
 
 
 def work(records: int) -> Work:
