@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -410,3 +411,64 @@ def test_sheet_and_frames_are_written(tmp_path):
         picture(path, one, "a title")
         assert path.read_bytes()[:4] == b"\x89PNG" and path.stat().st_size > 20_000
     assert sorted(p.name for p in tmp_path.iterdir()) == ["frames.png", "sheet.png"]
+
+
+def test_a_gallery_has_two_pictures_for_each_finding(tmp_path, monkeypatch, capsys, measured):
+    """Through the command, with the drawing itself replaced: everyone shown has the finding."""
+    shown = []
+
+    def picture(path, one, title):
+        shown.append((path.name, title, one.latents))
+        path.write_bytes(b"picture")
+
+    few = {name: gallery.FINDINGS[name] for name in ("normal", "fibrillation", "infarct_inferior")}
+    monkeypatch.setattr(gallery, "FINDINGS", few)
+    monkeypatch.setattr(gallery, "sheet", picture)
+    monkeypatch.setattr(gallery, "frames", picture)
+    monkeypatch.setattr(gallery, "available", lambda: True)
+    monkeypatch.setattr(measurement, "measure", lambda *a, **k: measured)
+    monkeypatch.setattr(realism, "low_ejection_subjects", lambda *a: [0] * 6)
+    folder = tmp_path / "new" / "gallery"
+    assert command.main(["report", "--subjects", str(COUNT), "--gallery", str(folder)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-6:] == [str(folder / name) for name, _, _ in shown]
+    assert [name for name, _, _ in shown] == [
+        f"{finding}_{kind}.png" for finding in few for kind in ("ecg", "cine")]
+    for name, title, latents in shown:
+        finding = name.rsplit("_", 1)[0]
+        assert few[finding](latents) and title.startswith(finding.replace("_", " ") + ", subject")
+    assert "scar" in shown[4][1] and "scar" not in shown[0][1]
+
+
+def test_pictures_without_matplotlib_are_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert not gallery.available()
+    with pytest.raises(SystemExit) as stop:
+        command.main(["report", "--gallery", str(tmp_path / "g")])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and "pip install" in error and error.count("\n") == 1
+    with pytest.raises(ModuleNotFoundError, match="pip install"):
+        gallery.sheet(tmp_path / "a.png", simulate_one(0, 0), "a title")
+    assert not list(tmp_path.iterdir())
+
+
+def test_area_under_the_curve_needs_three_positives_in_each_part():
+    x, parts = np.arange(30.0)[:, None], np.split(np.arange(30), 3)
+    label = (np.arange(30) % 4 == 0).astype(float)
+    value, error = realism._held_auc(x, label, parts)
+    assert np.isnan(value) and np.isnan(error)  # the middle part holds two
+    label[11] = 1
+    value, error = realism._held_auc(x, label, parts)
+    assert 0 <= value <= 1 and 0 < error < 1
+
+
+def test_progress_of_the_report_is_told_at_the_end(monkeypatch, capsys):
+    def report(subjects, seed, workers, progress):
+        progress(100, subjects)
+        progress(subjects, subjects)
+        return []
+
+    monkeypatch.setattr(realism, "report", report)
+    assert command.main(["report", "--subjects", "300"]) == 0
+    assert capsys.readouterr().err.splitlines() == ["300 of 300 subjects, 0 s"]
