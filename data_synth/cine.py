@@ -139,7 +139,8 @@ def paint(heart: Heart, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     colour = tissue.contrast(z[:8])
     grain = tissue.texture(cells[0], 0.05)
     frame = tissue.body(heart.bmi, colour, scene.chest, grain, _roll(scene))  # [210, 210]
-    rows, columns, rho, theta, across, along = _window(cut, z[8:11], _roll(scene))
+    rim = 3.5 * math.exp(.35 * z[11])
+    rows, columns, rho, theta, across, along = _window(cut, z[8:11], _roll(scene), 9 + 2 * rim)
     fields = _distances(cut, rho, theta, across, along)
     segmentation = np.zeros((3, SIZE, SIZE), np.uint8)
     segmentation[:, rows, columns] = _labels(*fields)
@@ -147,7 +148,7 @@ def paint(heart: Heart, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     cine[0] = frame
     for k, shift in enumerate(_dome(scene), 1):
         cine[k] = tissue.beat(frame, shift)
-    _heart(cine[:, rows, columns], cut, fields, (rho, theta), colour, z[11:21], u)
+    _heart(cine[:, rows, columns], cut, fields, (rho, theta), colour, rim, z[12:21], u)
     gain = tissue.coil(z[24:28]) * _banding(u, z[21:24])  # [210, 210]
     gain *= 1 + tissue.texture(cells[1], 0.02)
     for image, channels in zip(cine, scene.noise.swapaxes(0, 1)):  # a frame fits into the cache
@@ -219,11 +220,12 @@ def bounds(cut: Cut, degrees: float) -> tuple[float, float, float, float]:
         max(-drift.min(), reach_left - centre * left)))
 
 
-def _window(cut: Cut, z: np.ndarray, roll: float = 0.0) -> tuple:
+def _window(cut: Cut, z: np.ndarray, roll: float = 0.0, beyond: float = math.inf) -> tuple:
     """Place the heart: slices of the window, and coordinates in it.
 
+    Only the part of the window that is less than `beyond` mm from the heart in one of its phases.
     Returns rows, columns (slices), rho (mm) and theta (index into the tables), and the coordinates
-    across (towards the septum) and along the septum (mm), each [104, 104].
+    across (towards the septum) and along the septum (mm), each [h, w] of at most [104, 104].
     """
     degrees = 45.0 + _HEART_TURN_SD * min(max(z[0], -2.5), 2.5) + roll
     above, below, left, right = bounds(cut, degrees)
@@ -232,17 +234,38 @@ def _window(cut: Cut, z: np.ndarray, roll: float = 0.0) -> tuple:
     top, first = round(y) - WINDOW // 2, round(x) - WINDOW // 2
     top, first = min(max(top, 0), SIZE - WINDOW), min(max(first, 0), SIZE - WINDOW)
     axis_y, axis_x = y + (above - below) / 2, x + (left - right) / 2
-    up = (_F(axis_y - top) - _STEPS)[:, None] * _F(PIXEL_MM)  # [104, 1] mm
-    leftwards = (_F(axis_x - first) - _STEPS)[None] * _F(PIXEL_MM)  # [1, 104] mm
+    up = (_F(axis_y - top) - _STEPS) * _F(PIXEL_MM)  # [104] mm
+    leftwards = (_F(axis_x - first) - _STEPS) * _F(PIXEL_MM)  # [104] mm
     turn = math.radians(degrees)
+    reach = _reach(cut, math.sin(turn), math.cos(turn))
+    down, right = _near(up, reach[0], beyond), _near(leftwards, reach[1], beyond)
+    up, leftwards = up[down, None], leftwards[None, right]
     sin, cos = _F(math.sin(turn)), _F(math.cos(turn))
-    across = up * sin + leftwards * cos  # [104, 104]
+    across = up * sin + leftwards * cos  # [h, w]
     along = up * cos - leftwards * sin  # towards the anterior wall
     rho = np.sqrt(across * across + along * along)
     theta = np.arctan2(across, along)  # AHA: 0 anterior, +90 septal
     index = ((theta + _F(math.pi)) * _F(_TABLE / (2 * math.pi)) + _F(0.5)).astype(np.intp)
     index[index >= _TABLE] -= _TABLE
-    return (slice(top, top + WINDOW), slice(first, first + WINDOW), rho, index, across, along)
+    return (slice(top + down.start, top + down.stop),
+            slice(first + right.start, first + right.stop), rho, index, across, along)
+
+
+def _reach(cut: Cut, up: float, left: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The box (mm) that holds the heart in all phases: lowest and highest, right- and leftmost."""
+    low = right = -float(cut.epi.max())
+    high = leftmost = -low
+    for centre, along, across in cut.rv_ellipse.tolist():
+        tall, wide = math.hypot(across * up, along * left), math.hypot(across * left, along * up)
+        low, high = min(low, centre * up - tall), max(high, centre * up + tall)
+        right, leftmost = min(right, centre * left - wide), max(leftmost, centre * left + wide)
+    return (low, high), (right, leftmost)
+
+
+def _near(steps: np.ndarray, reach: tuple[float, float], beyond: float) -> slice:
+    """Which of the falling steps (mm) are within `beyond` of a range; at least one."""
+    start = int(np.count_nonzero(steps > reach[1] + beyond))
+    return slice(start, max(int(np.count_nonzero(steps >= reach[0] - beyond)), start + 1))
 
 
 def _place(wanted: float, before: float, after: float, box: tuple[float, float]) -> float:
@@ -263,7 +286,7 @@ def _table(contour: np.ndarray) -> np.ndarray:
 
 def _distances(cut: Cut, rho: np.ndarray, theta: np.ndarray, across: np.ndarray,
                along: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Signed distances (mm, negative inside) to endocardium, epicardium, RV; each [3, 104, 104]."""
+    """Signed distances (mm, negative inside) to endocardium, epicardium, RV; each [3, h, w]."""
     endo = rho - _table(cut.endo).take(theta, axis=1)
     epi = rho - _table(cut.epi).take(theta, axis=1)
     centre, a, b = (cut.rv_ellipse[:, k].astype(_F)[:, None, None] for k in range(3))
@@ -280,7 +303,7 @@ def _distances(cut: Cut, rho: np.ndarray, theta: np.ndarray, across: np.ndarray,
 
 
 def _labels(endo: np.ndarray, epi: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """[3, 104, 104] uint8, decided at the pixels' centres."""
+    """[3, h, w] uint8, decided at the pixels' centres."""
     labels = np.where(right < 0, np.uint8(RV_BLOOD), np.uint8(BACKGROUND))
     labels[epi < 0] = MUSCLE
     labels[endo < 0] = LV_BLOOD
@@ -302,22 +325,21 @@ def _mix(image: np.ndarray, share: np.ndarray, value) -> None:
 
 
 def _heart(part: np.ndarray, cut: Cut, fields: tuple, polar: tuple, colour: tissue.Contrast,
-           z: np.ndarray, u: np.ndarray) -> None:
-    """Paint the heart into its window [3, 104, 104] of the three frames."""
+           rim: float, z: np.ndarray, u: np.ndarray) -> None:
+    """Paint the heart into its window [3, h, w] of the three frames."""
     endo, epi, right = fields
     rho, theta = polar
     edge = _F(PIXEL_MM)
-    rim = _F(3.5 * math.exp(0.35 * z[0]))
-    outer = np.minimum(epi, right - _F(RV_WALL_MM)) - rim
+    outer = np.minimum(epi, right - _F(RV_WALL_MM)) - _F(rim)
     _mix(part, _share(outer, _F(2.5)), _F(0.85 * colour.fat))
     _mix(part, _share(right - _F(RV_WALL_MM), edge), _F(colour.muscle))
     _mix(part, _share(right, _F(2.2)), _F(colour.rv_blood))
     _mix(part, _share(epi, edge), _F(colour.muscle))
-    rough = _trabeculae(z[1:4], u).take(theta)  # [104, 104] mm
+    rough = _trabeculae(z[:3], u).take(theta)  # [h, w] mm
     dark = np.array([0.0, 0.08 * u[1], 0.15 * u[2]], _F)[:, None, None]  # flow
     _mix(part, _share(endo + rough, _WIDTH), 1 - dark)
-    for k, degrees in enumerate((_PAPILLARIES[0] + 9 * z[4], _PAPILLARIES[1] + 9 * z[5])):
-        spot = _papillary(cut, degrees, 0.62 + 0.05 * z[6 + k], 3.6 * math.exp(0.18 * z[8 + k]),
+    for k, degrees in enumerate((_PAPILLARIES[0] + 9 * z[3], _PAPILLARIES[1] + 9 * z[4])):
+        spot = _papillary(cut, degrees, 0.62 + 0.05 * z[5 + k], 3.6 * math.exp(0.18 * z[7 + k]),
                           rho, theta)
         _mix(part, _F(0.9) * spot, _F(colour.papillary))
 
@@ -332,11 +354,11 @@ def _trabeculae(z: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 def _papillary(cut: Cut, degrees: float, depth: float, radius: float, rho: np.ndarray,
                theta: np.ndarray) -> np.ndarray:
-    """Share of each pixel taken by one papillary muscle, [3, 104, 104]."""
+    """Share of each pixel taken by one papillary muscle, [3, h, w]."""
     point = int(round((degrees + 180.0) * POINTS / 360.0)) % POINTS
     distance = (cut.endo[:, point] * depth).astype(_F)[:, None, None]  # [3, 1, 1]
     cos = np.cos(np.radians(_DEGREES - degrees)).astype(_F).take(theta)
-    gap = rho * rho + distance * distance  # [3, 104, 104]
+    gap = rho * rho + distance * distance  # [3, h, w]
     gap -= 2 * distance * (rho * cos)
     np.maximum(gap, 0, out=gap)
     np.sqrt(gap, out=gap)

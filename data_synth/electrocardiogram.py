@@ -220,7 +220,7 @@ def _t_peak(feature: Features, rr: np.ndarray) -> np.ndarray:
 
 def _breathing(field: np.ndarray, breath: np.ndarray) -> np.ndarray:
     """Lead fields of all beats, the heart turned by breathing, [B, 8, 3]."""
-    return np.stack([field @ waves.rotation(_BREATH * b, .5 * _BREATH * b) for b in breath])
+    return field @ waves.rotation(_BREATH * breath, .5 * _BREATH * breath)
 
 
 def _local(feature: Features, private: Private, ecg_noise: float) -> tuple[Kernels, np.ndarray]:

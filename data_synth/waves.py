@@ -141,11 +141,18 @@ def join(*kernels: Kernels) -> Kernels:
                    np.concatenate([k.vector for k in kernels], axis=1))
 
 
-def rotation(frontal: float, horizontal: float) -> np.ndarray:
-    """[3, 3] rotation in degrees, `frontal` from left to foot, then `horizontal` left to back."""
+def rotation(frontal: float | np.ndarray, horizontal: float | np.ndarray) -> np.ndarray:
+    """[..., 3, 3] rotations in degrees, `frontal` from left to foot, then `horizontal` left to
+    back; one for each angle."""
     f, h = np.deg2rad(frontal), np.deg2rad(horizontal)
-    in_frontal = np.array([[np.cos(f), -np.sin(f), 0], [np.sin(f), np.cos(f), 0], [0, 0, 1]])
-    in_horizontal = np.array([[np.cos(h), 0, -np.sin(h)], [0, 1, 0], [np.sin(h), 0, np.cos(h)]])
+    in_frontal, in_horizontal = np.zeros((2, *np.shape(f), 3, 3))
+    in_frontal[..., 0, 0] = in_frontal[..., 1, 1] = np.cos(f)
+    in_frontal[..., 1, 0] = np.sin(f)
+    in_frontal[..., 0, 1] = -in_frontal[..., 1, 0]
+    in_horizontal[..., 0, 0] = in_horizontal[..., 2, 2] = np.cos(h)
+    in_horizontal[..., 2, 0] = np.sin(h)
+    in_horizontal[..., 0, 2] = -in_horizontal[..., 2, 0]
+    in_frontal[..., 2, 2] = in_horizontal[..., 1, 1] = 1
     return in_horizontal @ in_frontal
 
 

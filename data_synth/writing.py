@@ -105,23 +105,24 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
 
 def write_rows(task: Task) -> Task:
     """Simulate and write the rows of one task, which is returned; not yet marked as written."""
-    people = [simulate_one(subject, task.seed, task.coupling, task.ecg_noise, None, None,
-                           task.label_noise) for subject in task.subjects]
-    cohort_write.write_rows(task.directory, task.first_row, _stored(people, task))
+    rows: dict[str, np.ndarray] = {}
+    for k, subject in enumerate(task.subjects):
+        one = simulate_one(subject, task.seed, task.coupling, task.ecg_noise, None, None,
+                           task.label_noise)
+        for name, row in _stored(one, task).items():
+            if k == 0:
+                rows[name] = np.empty((len(task.subjects), *row.shape), row.dtype)
+            rows[name][k] = row
+    cohort_write.write_rows(task.directory, task.first_row, rows)
     return task
 
 
-def _stored(people: list[Subject], task: Task) -> dict[str, np.ndarray]:
-    """Array name -> rows as they are on disk."""
-    arrays = {"ecg": cohort.store(np.stack([one.ecg for one in people]), task.ecg_dtype),
-              "cmr": cohort.store(np.stack([one.cmr for one in people]), task.cmr_dtype),
-              "phenotypes": np.stack([one.phenotypes for one in people]),
-              "labels": np.stack([one.labels for one in people]),
-              "latents": np.array([[one.latents[name] for name in LATENTS] for one in people],
-                                  dtype=np.float64)}
-    if task.segmentation:
-        arrays["segmentation"] = np.stack([one.segmentation for one in people])
-    return arrays
+def _stored(one: Subject, task: Task) -> dict[str, np.ndarray]:
+    """Array name -> a subject's row as it is on disk."""
+    row = {"ecg": cohort.store(one.ecg, task.ecg_dtype),
+           "cmr": cohort.store(one.cmr, task.cmr_dtype), "phenotypes": one.phenotypes,
+           "labels": one.labels, "latents": np.array([one.latents[name] for name in LATENTS])}
+    return {**row, "segmentation": one.segmentation} if task.segmentation else row
 
 
 def _missing_rows(held: np.ndarray, numbers: list[int], directory: str | os.PathLike

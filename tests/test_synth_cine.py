@@ -158,6 +158,27 @@ def test_render_scar_stays_where_its_artery_runs(territory, degrees):
     assert_close("radius", here, contour, atol=2.0)
 
 
+@pytest.mark.parametrize("beyond", [0.0, 12.0, 1e4])
+def test_window_is_the_whole_one_near_the_heart(beyond):
+    """Cut to the pixels near any phase of the heart, with the same numbers in them."""
+    for subject in range(3):
+        latents = physiology.sample(subject, 1)
+        cut = seen(geometry.realise(latents, np.random.default_rng(subject)))
+        z = np.random.default_rng(9 + subject).standard_normal(3)
+        whole, part = cine._window(cut, z), cine._window(cut, z, 0.0, beyond)
+        inside = tuple(slice(p.start - w.start, p.stop - w.start)
+                       for w, p in zip(whole[:2], part[:2]))
+        for name, w, p in zip(("rho", "theta", "across", "along"), whole[2:], part[2:]):
+            assert np.array_equal(w[inside], p), name
+        endo, epi, right = cine._distances(cut, *whole[2:])
+        left_out = np.ones((cine.WINDOW, cine.WINDOW), bool)
+        left_out[inside] = False
+        assert left_out.any() == (beyond < 1e4)
+        if beyond < 1e4:  # the distance to an ellipse is underestimated, by a half at most
+            assert epi[:, left_out].min() > beyond and 2 * right[:, left_out].min() > beyond
+            assert left_out.mean() > .3
+
+
 def test_labels_against_a_loop():
     heart = hearts(scar_size=20.0, scar_territory=3.0, scar_transmurality=.8)
     _, mask = cine.render(heart, Average())
@@ -166,6 +187,7 @@ def test_labels_against_a_loop():
     k = np.unravel_index(np.argmin(rho), rho.shape)
     assert_close("axis", (rows.start + k[0], columns.start + k[1]), (row, column), atol=1.0)
     wrong = 0
+    assert rho.shape == (cine.WINDOW, cine.WINDOW)
     for i in range(0, cine.WINDOW, 3):
         for j in range(0, cine.WINDOW, 3):
             x, y = float(across[i, j]), float(along[i, j])
