@@ -93,6 +93,60 @@ def test_als_reduction_of_tensors_of_any_rank(shape):
     assert_equal("constant", asymmetric_least_squares(constant, method="reduction"), constant)
 
 
+def test_als_parts_and_solvers(monkeypatch):
+    """Which solver gets which part of the lanes, in which library and precision."""
+    calls = []
+
+    def spied(name):
+        solve = getattr(baseline, name)
+
+        def spy(part, *arguments):
+            kind = "tensor" if isinstance(part, torch.Tensor) else "array"
+            calls.append((name, kind, str(part.dtype).removeprefix("torch."), tuple(part.shape)))
+            return solve(part, *arguments)
+        return spy
+
+    for name, value in (("_by_rows", spied("_by_rows")), ("ROW_LANES", 4), ("REDUCTION_SIZE", 30),
+                        ("_by_reduction", spied("_by_reduction")), ("REDUCTION_LANES", 6)):
+        monkeypatch.setattr(baseline, name, value)
+    y = wandering(5, 10).astype(np.float32)
+    reduction = [("_by_reduction", "array", "float64", (lanes, 10)) for lanes in (3, 2)]
+    rows = [("_by_rows", "array", "float64", (lanes, 10)) for lanes in (4, 1)]
+    whole = [("_by_reduction", "tensor", "float64", (5, 10))]
+    for convert in (np.asarray, torch.from_numpy):
+        for method, want in (("auto", reduction), ("rows", rows), (
+                "reduction", reduction if convert is np.asarray else whole)):
+            calls.clear()
+            asymmetric_least_squares(convert(y), method=method)
+            assert calls == want, (convert, method)
+    for long, want in ((np.zeros((6, 5)), [("_by_rows", (4, 5)), ("_by_rows", (2, 5))]),
+                       (np.zeros((2, 31)), [("_by_reduction", (1, 31))] * 2)):
+        calls.clear()
+        asymmetric_least_squares(long)
+        assert [(name, shape) for name, _, _, shape in calls] == want
+
+
+@pytest.mark.parametrize("method", ["rows", "reduction"])
+def test_als_of_huge_values_does_not_warn(method):
+    y = np.array([[1.7e308, -1.7e308] * 10, np.arange(20.0)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got = asymmetric_least_squares(y, 1.0, method=method)
+    assert_close("its neighbour", got[1], y[1], atol=1e-9)
+
+
+def test_als_names_what_it_refuses():
+    for signal, words in (([1.0, 2.0, 3.0], "be a NumPy array or a tensor, got list"),
+                          (torch.zeros(9, dtype=torch.complex64), "hold real numbers, got torch.co"),
+                          (np.zeros(9, complex), "hold real numbers, got complex128$")):
+        with pytest.raises(TypeError, match=f"^signal must {words}"):
+            asymmetric_least_squares(signal)
+    with pytest.raises(ValueError, match="^lam must be positive and finite, got inf$"):
+        asymmetric_least_squares(np.zeros(9), np.inf)
+    with pytest.raises(ValueError, match=r"^p must be in \(0, 1\), got 0.0$"):
+        asymmetric_least_squares(np.zeros(9), p=0.0)
+
+
 # --- normalise, clean_ecg --------------------------------------------------------------------
 
 
@@ -160,8 +214,6 @@ def test_ecg_types_are_named():
         clean_ecg([[1.0]])
     with pytest.raises(TypeError, match="^ecg must hold real numbers, got torch.complex64$"):
         normalise(torch.zeros(12, 9, dtype=torch.complex64))
-    with pytest.raises(TypeError, match="^signal must be a NumPy array or a tensor, got list$"):
-        asymmetric_least_squares([1.0, 2.0, 3.0])
 
 
 # --- prepare_cine ----------------------------------------------------------------------------
