@@ -203,6 +203,15 @@ def test_regression_closed_forms():
     assert ev.r2(np.array([0.0, 2.0]), np.array([2.0, 0.0])) == -3.0  # target first
 
 
+def test_pearson_stays_within_one():
+    """Rounding alone would leave the interval for about a quarter of these columns."""
+    y = np.random.default_rng(0).standard_normal((5, 400))
+    for sign in (1.0, -1.0):
+        got = ev.pearson(y, sign * 3.7 * y)
+        assert_close("correlation", got, np.full(400, sign), atol=1e-12)
+        assert np.abs(got).max() <= 1.0
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 def test_torch_and_numpy_agree(dtype):
     labels = torch.tensor([1, 0, 1, 0, 1])
