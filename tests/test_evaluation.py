@@ -242,6 +242,8 @@ def test_bad_input_is_refused():
     for metric in CLASSIFICATION.values():
         with pytest.raises(ValueError, match=r"^labels hold \[0. 1. 2.\]; 0, 1, NaN \(missing\)"):
             metric([0, 1, 2, np.nan], [0, 1, 1, 1])
+        with pytest.raises(ValueError, match=r"hold \[2. 3. 4. 5. 6.\]; 0"):  # the first five
+            metric(np.arange(2, 9), np.zeros(7))
 
 
 def test_thresholds_are_strict_and_one_half_by_default():

@@ -164,6 +164,22 @@ def test_bootstrap_defaults():
         assert_equal(function.__name__, list(got), list(want))
 
 
+def test_bootstrap_of_a_metric_in_single_precision():
+    def bias(y, p):
+        return (y - p).mean(axis=0).astype(np.float32)
+
+    rng, rounds = np.random.default_rng(0), 20
+    y, p = rng.standard_normal((2, 9, 3))
+    got = ev.bootstrap(bias, y, p, np.random.default_rng(1), rounds)
+    again, draws = np.random.default_rng(1), []
+    for _ in range(rounds):
+        rows = again.integers(9, size=9)
+        draws.append([float(v) for v in bias(y[rows], p[rows])])
+    assert {v.dtype for v in got} == {np.dtype(np.float64)}
+    assert_close("low", got.low, np.quantile(draws, 0.025, axis=0), rtol=1e-14)
+    assert_close("high", got.high, np.quantile(draws, 0.975, axis=0), rtol=1e-14)
+
+
 def test_bootstrap_of_rare_classes():
     labels = np.array([[1.0, 0, np.nan]] + [[0.0, 0, np.nan]] * 5)
     scores = np.tile(np.arange(6.0)[::-1, None], (1, 3))
