@@ -222,6 +222,20 @@ def test_torch_and_numpy_agree(dtype):
         assert got == metric(labels.numpy().astype(bool), scores.detach().numpy().tolist())
 
 
+def test_columns_are_zero_where_missing():
+    y, p, seen, shape = ev._columns(torch.tensor([3.0, math.nan]), [2.0, math.nan])
+    assert_equal("target", y, [[3.0], [0.0]])
+    assert_equal("prediction", p, [[2.0], [0.0]])
+    assert_equal("seen", seen, [[True], [False]])
+    assert shape == ()
+
+
+def test_sixteen_bit_scores_of_either_kind():
+    labels, scores = torch.tensor([1, 0, 1, 0]), torch.tensor([0.5, 0.25, 0.75, 0.5])
+    for dtype in (torch.bfloat16, torch.float16):
+        assert ev.auroc(labels, scores.to(dtype)) == 0.875
+
+
 def test_bad_input_is_refused():
     for metric in (*CLASSIFICATION.values(), *REGRESSION.values()):
         with pytest.raises(ValueError, match=r"target is \(3,\), prediction \(4,\)"):
