@@ -180,6 +180,12 @@ def test_bootstrap_of_a_metric_in_single_precision():
     assert_close("high", got.high, np.quantile(draws, 0.975, axis=0), rtol=1e-14)
 
 
+def test_bootstrap_of_a_metric_that_answers_yes_or_no():
+    y = np.stack([np.ones(6), np.arange(6.0), np.zeros(6)], axis=1)
+    got = ev.bootstrap(lambda y, p: (y > p).all(axis=0), y, 0 * y, np.random.default_rng(1), 50)
+    assert_equal("interval", np.stack(got), [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0]])
+
+
 def test_bootstrap_of_rare_classes():
     labels = np.array([[1.0, 0, np.nan]] + [[0.0, 0, np.nan]] * 5)
     scores = np.tile(np.arange(6.0)[::-1, None], (1, 3))
