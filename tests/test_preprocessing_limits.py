@@ -222,7 +222,7 @@ def test_ecg_types_are_named():
 def test_prepare_cine_from_any_frame_to_the_first():
     cine = np.random.default_rng(3).gamma(2.0, 100.0, (30, 40, 8, 6))
     assert_equal("order", prepare_cine(cine, 3, 0), prepare_cine(cine[..., [3, 4, 0]], 0, 2))
-    with pytest.raises(ValueError, match="^ed and es must be two different frames in 0..5, got ed="):
+    with pytest.raises(ValueError, match="^ed and es must be two different frames in 0..5, got"):
         prepare_cine(cine, 6, 0)
 
 
