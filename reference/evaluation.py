@@ -285,7 +285,7 @@ def _auroc(y: np.ndarray, s: np.ndarray) -> float:
 
 def _average_precision(y: np.ndarray, s: np.ndarray) -> float:
     _, value, count = np.unique(-s, return_inverse=True, return_counts=True)  # highest first
-    hits = np.bincount(value, weights=y, minlength=len(count))  # positives at each distinct score
+    hits = np.bincount(value, weights=y)  # positives at each distinct score
     precision = np.cumsum(hits) / np.cumsum(count)
     return _ratio(np.sum(hits * precision), np.sum(hits))
 

@@ -14,7 +14,6 @@ Source: Turgut et al. 2025, section 4.1, and the authors' code.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -82,15 +81,13 @@ def clean_ecg(ecg):
     _check_ecg(ecg)
     if ecg.shape[-2] != LEADS or ecg.shape[-1] < 3:
         raise ValueError(f"ecg must be [..., {LEADS}, T] with T >= 3, got shape {tuple(ecg.shape)}")
-    is_tensor = isinstance(ecg, torch.Tensor)
-    with torch.no_grad() if is_tensor else nullcontext():
-        records = ecg.detach() if is_tensor else ecg
-        records = records.reshape(-1, *ecg.shape[-2:])  # [N, 12, T]
-        clean = _empty(records, _result_dtype(ecg))
-        for start in range(0, len(records), CHUNK):
-            part = slice(start, start + CHUNK)
-            clean[part] = _as_dtype(_clean(records[part]), clean.dtype)
-        return clean.reshape(ecg.shape)
+    records = ecg.detach() if isinstance(ecg, torch.Tensor) else ecg
+    records = records.reshape(-1, *ecg.shape[-2:])  # [N, 12, T]
+    clean = _empty(records, _result_dtype(ecg))
+    for start in range(0, len(records), CHUNK):
+        part = slice(start, start + CHUNK)
+        clean[part] = _clean(records[part])
+    return clean.reshape(ecg.shape)
 
 
 def prepare_cine(cine, ed: int, es: int, channel_order: str = "ed-mid-es") -> np.ndarray:

@@ -203,6 +203,15 @@ def test_regression_closed_forms():
     assert ev.r2(np.array([0.0, 2.0]), np.array([2.0, 0.0])) == -3.0  # target first
 
 
+def test_pearson_stays_within_one():
+    """Rounding alone would leave the interval for about a quarter of these columns."""
+    y = np.random.default_rng(0).standard_normal((5, 400))
+    for sign in (1.0, -1.0):
+        got = ev.pearson(y, sign * 3.7 * y)
+        assert_close("correlation", got, np.full(400, sign), atol=1e-12)
+        assert np.abs(got).max() <= 1.0
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 def test_torch_and_numpy_agree(dtype):
     labels = torch.tensor([1, 0, 1, 0, 1])
@@ -211,6 +220,20 @@ def test_torch_and_numpy_agree(dtype):
         got = metric(labels, scores)
         assert isinstance(got, float)
         assert got == metric(labels.numpy().astype(bool), scores.detach().numpy().tolist())
+
+
+def test_columns_are_zero_where_missing():
+    y, p, seen, shape = ev._columns(torch.tensor([3.0, math.nan]), [2.0, math.nan])
+    assert_equal("target", y, [[3.0], [0.0]])
+    assert_equal("prediction", p, [[2.0], [0.0]])
+    assert_equal("seen", seen, [[True], [False]])
+    assert shape == ()
+
+
+def test_sixteen_bit_scores_of_either_kind():
+    labels, scores = torch.tensor([1, 0, 1, 0]), torch.tensor([0.5, 0.25, 0.75, 0.5])
+    for dtype in (torch.bfloat16, torch.float16):
+        assert ev.auroc(labels, scores.to(dtype)) == 0.875
 
 
 def test_bad_input_is_refused():
@@ -233,6 +256,8 @@ def test_bad_input_is_refused():
     for metric in CLASSIFICATION.values():
         with pytest.raises(ValueError, match=r"^labels hold \[0. 1. 2.\]; 0, 1, NaN \(missing\)"):
             metric([0, 1, 2, np.nan], [0, 1, 1, 1])
+        with pytest.raises(ValueError, match=r"hold \[2. 3. 4. 5. 6.\]; 0"):  # the first five
+            metric(np.arange(2, 9), np.zeros(7))
 
 
 def test_thresholds_are_strict_and_one_half_by_default():

@@ -91,10 +91,9 @@ def test_retrieval_refuses():
     z, rng = np.ones((4, 3)), np.random.default_rng(0)
     with pytest.raises(ValueError, match=r"\(4, 2\)"):
         ev.retrieval(z, z[:, :2], generator=rng)
-    with pytest.raises(ValueError, match="finite"):
-        ev.retrieval(z, z * np.nan, generator=rng)
-    with pytest.raises(ValueError, match="finite"):
-        ev.retrieval(z * np.inf, z, generator=rng)
+    for query, target in ((z, z * np.nan), (z * np.inf, z)):
+        with pytest.raises(ValueError, match="^embeddings hold NaN or infinity; finite numbers"):
+            ev.retrieval(query, target, generator=rng)
     with pytest.raises(ValueError, match="candidates=0"):
         ev.retrieval(z, z, 0, generator=rng)
     for shape in ((4,), (0, 3), (4, 0)):
@@ -163,6 +162,28 @@ def test_bootstrap_defaults():
         got = function(bias, y, 0 * y, *extra, np.random.default_rng(1))
         want = function(bias, y, 0 * y, *extra, np.random.default_rng(1), 1000, 0.95)
         assert_equal(function.__name__, list(got), list(want))
+
+
+def test_bootstrap_of_a_metric_in_single_precision():
+    def bias(y, p):
+        return (y - p).mean(axis=0).astype(np.float32)
+
+    rng, rounds = np.random.default_rng(0), 20
+    y, p = rng.standard_normal((2, 9, 3))
+    got = ev.bootstrap(bias, y, p, np.random.default_rng(1), rounds)
+    again, draws = np.random.default_rng(1), []
+    for _ in range(rounds):
+        rows = again.integers(9, size=9)
+        draws.append([float(v) for v in bias(y[rows], p[rows])])
+    assert {v.dtype for v in got} == {np.dtype(np.float64)}
+    assert_close("low", got.low, np.quantile(draws, 0.025, axis=0), rtol=1e-14)
+    assert_close("high", got.high, np.quantile(draws, 0.975, axis=0), rtol=1e-14)
+
+
+def test_bootstrap_of_a_metric_that_answers_yes_or_no():
+    y = np.stack([np.ones(6), np.arange(6.0), np.zeros(6)], axis=1)
+    got = ev.bootstrap(lambda y, p: (y > p).all(axis=0), y, 0 * y, np.random.default_rng(1), 50)
+    assert_equal("interval", np.stack(got), [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0]])
 
 
 def test_bootstrap_of_rare_classes():
