@@ -11,8 +11,7 @@ pentadiagonal; only its diagonal changes. Two solvers, both divided through by l
              g_i = w_i y_i / lam - (e_{i-1} / v_{i-1}) g_{i-1} - g_{i-2} / v_{i-2}
              z_i = (g_i - z_{i+2} - e_i z_{i+1}) / v_i
   reduction  block cyclic reduction with 2 x 2 blocks: log2(T / 2) levels, each eliminating the odd
-             blocks; the same code for NumPy arrays and tensors on any device with float64. NumPy
-             solves the last few blocks as one dense system.
+             blocks; the same code for NumPy arrays and tensors on any device with float64.
 
 The condition number is about 16 lam / p, 5e8 for an ECG, so everything is float64.
 
@@ -23,15 +22,12 @@ Source: Eilers & Boelens 2005; Turgut et al. 2025, authors' code.
 
 from __future__ import annotations
 
-import contextlib
-
 import numpy as np
 import torch
 
 ROW_LANES = 1536  # lanes solved together: four buffers of T rows, 246 MB at T = 5000
 ROW_BLOCK = 16  # rows re-weighted together: they stay in the second-level cache
 REDUCTION_SIZE = 60_000  # samples of one NumPy reduction: one record; more falls out of cache
-DENSE_BLOCKS = 20  # blocks of a NumPy reduction that are solved as one dense system
 REDUCTION_LANES = 72  # below this many lanes the reduction is the faster one
 METHODS = ("auto", "rows", "reduction")
 
@@ -276,9 +272,6 @@ def _reduce(D: tuple, U: tuple, f: tuple) -> tuple:
     the even blocks, coupled by -U Q.
     """
     n = D[0].shape[-1]
-    if 1 < n <= DENSE_BLOCKS and isinstance(D[0], np.ndarray):
-        with contextlib.suppress(np.linalg.LinAlgError):  # a singular lane: go on, up to inf or NaN
-            return _dense(D, U, f)
     inverse = _inverse(*(d if n == 1 else 1.0 * d[ODD] for d in D))  # copies: no strides below
     if n == 1:
         return _times((inverse[0], inverse[1], inverse[1], inverse[2]), f)
@@ -303,20 +296,6 @@ def _reduce(D: tuple, U: tuple, f: tuple) -> tuple:
         x[...] -= left
         x[M] -= right
     return tuple(_interleave(x, y) for x, y in zip(even, h))
-
-
-def _dense(D: tuple, U: tuple, f: tuple) -> tuple:
-    """The same as one dense system of 2 n rows: fewer operations than the levels left."""
-    *lanes, n = D[0].shape
-    matrix = np.zeros((*lanes, n, 2, n, 2))
-    k, left = np.arange(n), np.arange(n - 1)
-    for (i, j), d in zip(((0, 0), (0, 1), (1, 0), (1, 1)), (D[0], D[1], D[1], D[2])):
-        matrix[..., k, i, k, j] = d
-    for (i, j), u in zip(((0, 0), (0, 1), (1, 0), (1, 1)), U):
-        matrix[..., left, i, left + 1, j] = matrix[..., left + 1, j, left, i] = u
-    right = np.stack(f, axis=-1).reshape(*f[0].shape[:-1], 2 * n, 1)
-    x = np.linalg.solve(matrix.reshape(*lanes, 2 * n, 2 * n), right)
-    return x[..., 0::2, 0], x[..., 1::2, 0]
 
 
 def _inverse(a, b, c) -> tuple:
