@@ -116,7 +116,7 @@ def test_dose_cohorts():
 
 @pytest.fixture(scope="module")
 def same_noise() -> Measured:
-    return measure(shared_noise, range(N), 0)
+    return measure(shared_noise, range(N // 2), 0)
 
 
 def test_shared_noise_is_caught_by_seeds():
