@@ -125,7 +125,9 @@ def store(array: np.ndarray, dtype: str) -> np.ndarray:
                          f"{high:g}")
     if dtype == "uint8" and np.isnan(array).any():
         raise ValueError(f"uint8 cannot hold NaN, got {np.isnan(array).sum()} of them")
-    return np.rint(array * 255.0).astype(np.uint8) if dtype == "uint8" else array.astype(dtype, copy=False)
+    if dtype == "uint8":
+        return np.rint(array * 255.0).astype(np.uint8)
+    return array.astype(dtype, copy=False)
 
 
 @dataclass(frozen=True)
