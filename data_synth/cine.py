@@ -40,10 +40,12 @@ BACKGROUND, LV_BLOOD, MUSCLE, RV_BLOOD = 0, 1, 2, 3
 _F = np.float32
 _TABLE = 1440  # entries of the contour tables, a quarter degree apart
 _DEGREES = -180.0 + 360.0 / _TABLE * np.arange(_TABLE)
+_RADIANS = np.radians(_DEGREES)
+_FROM_SEPTUM = np.radians(ANGLES - 90.0)  # 0 at the septum, positive towards the inferior wall
+_COS, _SIN = np.cos(_FROM_SEPTUM), np.sin(_FROM_SEPTUM)  # [144]
 _WIDTH = np.array([2.0, 2.6, 3.2], _F)[:, None, None]  # mm, soft edge of the cavity
 _STEPS = np.arange(WINDOW, dtype=_F)
 _SCENE_DRAWS = 28
-_BLOCKS = 12  # of the noise: few enough numbers at once for the processor's cache
 _PAPILLARIES = (-45.0, -150.0)  # degrees, anterolateral and posteromedial
 OFFSET_SD = 2.5  # mm, of the slice along the axis
 ROLL_SD = 4.0  # degrees, of the patient on the table
@@ -58,7 +60,7 @@ class Scene(NamedTuple):
     chest: np.ndarray  # [44] normal, for `tissue.body`
     u: np.ndarray  # [8] uniform: noise, flow 2, gain, blur, trabeculae, banding, unused
     cells: np.ndarray  # [2, 27, 27] normal: texture of the body and of the coil
-    noise: np.ndarray  # [2, 3, 210, 210] normal: two receiver channels (`receiver_noise`)
+    noise: np.ndarray  # [2, 3, 210, 210] uint16: two receiver channels (`receiver_noise`)
     slip: np.ndarray  # [4] normal: slice offset, roll, motion of the liver in two frames
 
 
@@ -84,25 +86,24 @@ def draw_scene(rng_cmr: np.random.Generator) -> Scene:
 
 
 def receiver_noise(rng_cmr: np.random.Generator) -> np.ndarray:
-    """Thermal noise of two receiver channels: standard normal on a grid of 2^16 quantiles.
+    """Thermal noise of two receiver channels, as places in the table `quantiles`.
 
     Args:
         rng_cmr: the subject's image stream; 16 bits of it make one number.
     Returns:
-        [2, 3, 210, 210] float32, mean 0, SD 1, within +-4.33.
+        [2, 3, 210, 210] uint16, each number equally probable; `quantiles()[places]` is the noise.
     Source: inversion method; a table of quantiles is three times faster than a normal generator.
     """
-    count = 2 * 3 * SIZE * SIZE
-    bits = rng_cmr.integers(0, 2**64, count // 4, dtype=np.uint64).astype("<u8", copy=False)
-    table, noise = _quantiles(), np.empty((_BLOCKS, count // _BLOCKS), _F)
-    for block, places in zip(noise, bits.view("<u2").reshape(noise.shape)):
-        table.take(places, out=block, mode="wrap")  # unchecked: every 16-bit number is a place
-    return noise.reshape(2, 3, SIZE, SIZE)
+    bits = rng_cmr.integers(0, 2**64, 2 * 3 * SIZE * SIZE // 4, dtype=np.uint64)
+    return bits.astype("<u8", copy=False).view("<u2").reshape(2, 3, SIZE, SIZE)
 
 
 @functools.cache
-def _quantiles() -> np.ndarray:
-    """[2^16] float32: the standard normal at the middles of equally probable intervals."""
+def quantiles() -> np.ndarray:
+    """[2^16] float32: the standard normal at the middles of equally probable intervals.
+
+    Mean 0 and SD 1 exactly, within +-4.33.
+    """
     half = 2**15
     upper = np.array([NormalDist().inv_cdf(.5 + (k + .5) / 2**16) for k in range(half)])
     upper /= np.sqrt(np.mean(upper**2))
@@ -128,7 +129,7 @@ def paint(heart: Heart, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """Draw the cine of one heart in one scene.
 
     Args:
-        heart: from `geometry.realise`; scene: from `draw_scene`, its noise is used up.
+        heart: from `geometry.realise`; scene: from `draw_scene`.
     Returns:
         cmr and segmentation as from `render`.
     Source: acquisition as in UK Biobank short-axis cine (Petersen et al. 2017); tissue contrast of
@@ -138,23 +139,29 @@ def paint(heart: Heart, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     cut = shown(heart, scene)
     colour = tissue.contrast(z[:8])
     grain = tissue.texture(cells[0], 0.05)
-    frame = tissue.body(heart.bmi, colour, scene.chest, grain, _roll(scene))  # [210, 210]
+    frame, body = tissue.body(heart.bmi, colour, scene.chest, grain, _roll(scene))  # [210, 210]
     rim = 3.5 * math.exp(.35 * z[11])
-    rows, columns, rho, theta, across, along = _window(cut, z[8:11], _roll(scene), 9 + 2 * rim)
-    fields = _distances(cut, rho, theta, across, along)
+    window = _window(cut, z[8:11], _roll(scene), 9 + 2 * rim)
+    fields = _distances(cut, window)
     segmentation = np.zeros((3, SIZE, SIZE), np.uint8)
-    segmentation[:, rows, columns] = _labels(*fields)
-    cine = np.empty((3, SIZE, SIZE), _F)
-    cine[0] = frame
-    for k, shift in enumerate(_dome(scene), 1):
-        cine[k] = tissue.beat(frame, shift)
-    _heart(cine[:, rows, columns], cut, fields, (rho, theta), colour, rim, z[12:21], u)
+    segmentation[:, window.rows, window.columns] = _labels(*fields)
+    frames = np.stack([frame] * 3)
+    for moved, shift in zip(frames[1:], _dome(scene)):
+        tissue.beat(moved, shift)
+    _heart(frames[:, window.rows, window.columns], cut, fields, window, colour, rim, z[12:21], u)
     gain = tissue.coil(z[24:28]) * _banding(u, z[21:24])  # [210, 210]
     gain *= 1 + tissue.texture(cells[1], 0.02)
-    for image, channels in zip(cine, scene.noise.swapaxes(0, 1)):  # a frame fits into the cache
-        image *= gain
-        _blur(image, 0.6 + 0.2 * u[4])
-        _receive(image, channels, u)
+    seen = _hull(body, (window.rows, window.columns))  # without a signal beyond
+    noise = quantiles() * _F(0.035 + 0.030 * u[0])  # [2^16]
+    cine = np.empty((3, SIZE, SIZE), _F)
+    for image, frame, places in zip(cine, frames, scene.noise.swapaxes(0, 1)):
+        signal = frame[seen] * gain[seen]  # a frame fits into the processor's cache
+        _blur(signal, 0.6 + 0.2 * u[4])
+        noise.take(places[0], out=image, mode="wrap")  # unchecked: all 16 bits are places
+        image[seen] += signal
+        _magnitude(image, noise.take(places[1], mode="wrap"))
+        image *= _F(0.70 + 0.12 * u[3])
+        image.clip(0, 1, out=image)
     return cine, segmentation
 
 
@@ -207,10 +214,9 @@ def bounds(cut: Cut, degrees: float) -> tuple[float, float, float, float]:
     """
     turn = math.radians(degrees)
     up, left = math.sin(turn), math.cos(turn)  # of the direction towards the septum
-    angle = np.radians(ANGLES - 90.0)  # 0 at the septum, positive towards the inferior wall
     radius = cut.epi[0]
-    rise = radius * (np.cos(angle) * up - np.sin(angle) * left)
-    drift = radius * (np.cos(angle) * left + np.sin(angle) * up)  # to the left
+    rise = radius * (_COS * up - _SIN * left)
+    drift = radius * (_COS * left + _SIN * up)  # to the left
     centre, along, across = cut.rv_ellipse[0]
     reach_up = math.hypot(across * up, along * left)
     reach_left = math.hypot(across * left, along * up)
@@ -220,13 +226,22 @@ def bounds(cut: Cut, degrees: float) -> tuple[float, float, float, float]:
         max(-drift.min(), reach_left - centre * left)))
 
 
-def _window(cut: Cut, z: np.ndarray, roll: float = 0.0, beyond: float = math.inf) -> tuple:
-    """Place the heart: slices of the window, and coordinates in it.
+class Window(NamedTuple):
+    """The part of the image that holds the heart, at most [104, 104], and coordinates in it."""
 
-    Only the part of the window that is less than `beyond` mm from the heart in one of its phases.
-    Returns rows, columns (slices), rho (mm) and theta (index into the tables), and the coordinates
-    across (towards the septum) and along the septum (mm), each [h, w] of at most [104, 104].
-    """
+    rows: slice
+    columns: slice
+    up: np.ndarray  # [h] mm above the LV's axis, falling
+    leftwards: np.ndarray  # [w] mm to the left of the axis, falling
+    turn: float  # radians, direction of the septum in the image, 0 to the left, positive upwards
+    rho: np.ndarray  # [h, w] mm from the axis
+    theta: np.ndarray  # [h, w] AHA angle, as an index into the contour tables
+    across: np.ndarray  # [h, w] mm towards the septum
+    along: np.ndarray  # [h, w] mm along the septum, towards the anterior wall
+
+
+def _window(cut: Cut, z: np.ndarray, roll: float = 0.0, beyond: float = math.inf) -> Window:
+    """Place the heart; only what is less than `beyond` mm from it in one of its phases."""
     degrees = 45.0 + _HEART_TURN_SD * min(max(z[0], -2.5), 2.5) + roll
     above, below, left, right = bounds(cut, degrees)
     y = _place(tissue.HEART_AT[0] + JITTER * z[1], above, below, BOX[0])  # middle of the heart
@@ -239,16 +254,17 @@ def _window(cut: Cut, z: np.ndarray, roll: float = 0.0, beyond: float = math.inf
     turn = math.radians(degrees)
     reach = _reach(cut, math.sin(turn), math.cos(turn))
     down, right = _near(up, reach[0], beyond), _near(leftwards, reach[1], beyond)
-    up, leftwards = up[down, None], leftwards[None, right]
+    up, leftwards = up[down], leftwards[right]
     sin, cos = _F(math.sin(turn)), _F(math.cos(turn))
-    across = up * sin + leftwards * cos  # [h, w]
-    along = up * cos - leftwards * sin  # towards the anterior wall
+    across = (up * sin)[:, None] + leftwards * cos  # [h, w]
+    along = (up * cos)[:, None] - leftwards * sin
     rho = np.sqrt(across * across + along * along)
     theta = np.arctan2(across, along)  # AHA: 0 anterior, +90 septal
     index = ((theta + _F(math.pi)) * _F(_TABLE / (2 * math.pi)) + _F(0.5)).astype(np.intp)
     index[index >= _TABLE] -= _TABLE
-    return (slice(top + down.start, top + down.stop),
-            slice(first + right.start, first + right.stop), rho, index, across, along)
+    return Window(slice(top + down.start, top + down.stop),
+                  slice(first + right.start, first + right.stop), up, leftwards, turn, rho, index,
+                  across, along)
 
 
 def _reach(cut: Cut, up: float, left: float) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -284,13 +300,12 @@ def _table(contour: np.ndarray) -> np.ndarray:
     return fine.reshape(*contour.shape[:-1], _TABLE).astype(_F)
 
 
-def _distances(cut: Cut, rho: np.ndarray, theta: np.ndarray, across: np.ndarray,
-               along: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _distances(cut: Cut, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Signed distances (mm, negative inside) to endocardium, epicardium, RV; each [3, h, w]."""
-    endo = rho - _table(cut.endo).take(theta, axis=1)
-    epi = rho - _table(cut.epi).take(theta, axis=1)
+    endo = window.rho - _table(cut.endo).take(window.theta, axis=1)
+    epi = window.rho - _table(cut.epi).take(window.theta, axis=1)
     centre, a, b = (cut.rv_ellipse[:, k].astype(_F)[:, None, None] for k in range(3))
-    x, y = (across - centre) / b, along / a
+    x, y = (window.across - centre) / b, window.along / a
     level = x * x + y * y
     x /= b
     y /= a
@@ -299,7 +314,7 @@ def _distances(cut: Cut, rho: np.ndarray, theta: np.ndarray, across: np.ndarray,
     slope *= 2
     level -= 1
     level /= slope
-    return endo, epi, np.maximum(level, -across, out=level)  # never beyond the septal half-plane
+    return endo, epi, np.maximum(level, -window.across, out=level)  # never beyond the septal half-plane
 
 
 def _labels(endo: np.ndarray, epi: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -314,56 +329,59 @@ def _share(distance: np.ndarray, width: np.ndarray | float) -> np.ndarray:
     """Share of a pixel inside an edge of the given width (mm)."""
     share = distance / width
     np.subtract(_F(0.5), share, out=share)
-    np.maximum(share, 0, out=share)
-    return np.minimum(share, 1, out=share)
+    return share.clip(0, 1, out=share)
 
 
-def _mix(image: np.ndarray, share: np.ndarray, value) -> None:
-    change = value - image
-    change *= share
-    image += change
-
-
-def _heart(part: np.ndarray, cut: Cut, fields: tuple, polar: tuple, colour: tissue.Contrast,
-           rim: float, z: np.ndarray, u: np.ndarray) -> None:
+def _heart(part: np.ndarray, cut: Cut, fields: tuple, window: Window,
+           colour: tissue.Contrast, rim: float, z: np.ndarray, u: np.ndarray) -> None:
     """Paint the heart into its window [3, h, w] of the three frames."""
     endo, epi, right = fields
-    rho, theta = polar
     edge = _F(PIXEL_MM)
     outer = np.minimum(epi, right - _F(RV_WALL_MM)) - _F(rim)
-    _mix(part, _share(outer, _F(2.5)), _F(0.85 * colour.fat))
-    _mix(part, _share(right - _F(RV_WALL_MM), edge), _F(colour.muscle))
-    _mix(part, _share(right, _F(2.2)), _F(colour.rv_blood))
-    _mix(part, _share(epi, edge), _F(colour.muscle))
-    rough = _trabeculae(z[:3], u).take(theta)  # [h, w] mm
+    tissue.mix(part, _F(0.85 * colour.fat), _share(outer, _F(2.5)))
+    tissue.mix(part, _F(colour.muscle), _share(right - _F(RV_WALL_MM), edge))
+    tissue.mix(part, _F(colour.rv_blood), _share(right, _F(2.2)))
+    tissue.mix(part, _F(colour.muscle), _share(epi, edge))
+    rough = _trabeculae(z[:3], u).take(window.theta)  # [h, w] mm
     dark = np.array([0.0, 0.08 * u[1], 0.15 * u[2]], _F)[:, None, None]  # flow
-    _mix(part, _share(endo + rough, _WIDTH), 1 - dark)
+    tissue.mix(part, 1 - dark, _share(endo + rough, _WIDTH))
     for k, degrees in enumerate((_PAPILLARIES[0] + 9 * z[3], _PAPILLARIES[1] + 9 * z[4])):
-        spot = _papillary(cut, degrees, 0.62 + 0.05 * z[5 + k], 3.6 * math.exp(0.18 * z[7 + k]),
-                          rho, theta)
-        _mix(part, _F(0.9) * spot, _F(colour.papillary))
+        rows, columns, share = _papillary(cut, window, degrees, 0.62 + 0.05 * z[5 + k],
+                                          3.6 * math.exp(0.18 * z[7 + k]))
+        tissue.mix(part[:, rows, columns], _F(colour.papillary), _F(0.9) * share)
 
 
 def _trabeculae(z: np.ndarray, u: np.ndarray) -> np.ndarray:
     """[1440] mm: how far small ridges reach into the cavity; mask and phenotypes ignore them."""
-    angle = np.radians(_DEGREES)
     order = 5 + int(3 * u[5])
-    wave = np.sin(order * angle + 3 * z[0]) + 0.6 * np.sin((order + 2) * angle + 3 * z[1])
+    wave = np.sin(order * _RADIANS + 3 * z[0]) + 0.6 * np.sin((order + 2) * _RADIANS + 3 * z[1])
     return (0.8 * math.exp(0.3 * z[2]) * np.maximum(wave, 0)).astype(_F)
 
 
-def _papillary(cut: Cut, degrees: float, depth: float, radius: float, rho: np.ndarray,
-               theta: np.ndarray) -> np.ndarray:
-    """Share of each pixel taken by one papillary muscle, [3, h, w]."""
+def _papillary(cut: Cut, window: Window, degrees: float, depth: float, radius: float
+               ) -> tuple[slice, slice, np.ndarray]:
+    """Rows and columns of the window that hold one papillary muscle, and its share of each pixel.
+
+    Args:
+        degrees: AHA angle; depth: distance from the axis over the cavity's radius; radius: mm.
+    Returns:
+        Two slices, and [3, h, w] float32, 0 outside them.
+    """
     point = int(round((degrees + 180.0) * POINTS / 360.0)) % POINTS
-    distance = (cut.endo[:, point] * depth).astype(_F)[:, None, None]  # [3, 1, 1]
-    cos = np.cos(np.radians(_DEGREES - degrees)).astype(_F).take(theta)
+    distance = (cut.endo[:, point] * depth).astype(_F)  # [3] mm
+    towards = window.turn + math.pi / 2 - math.radians(degrees)  # in the image, as `turn`
+    rows, columns = (
+        _near(steps, (float(reach.min()), float(reach.max())), radius + 2)  # mm, edge included
+        for steps, reach in ((window.up, distance * math.sin(towards)),
+                             (window.leftwards, distance * math.cos(towards))))
+    rho, away = window.rho[rows, columns], _DEGREES.take(window.theta[rows, columns]) - degrees
+    distance = distance[:, None, None]
     gap = rho * rho + distance * distance  # [3, h, w]
-    gap -= 2 * distance * (rho * cos)
+    gap -= 2 * distance * (rho * np.cos(np.radians(away)).astype(_F))
     np.maximum(gap, 0, out=gap)
     np.sqrt(gap, out=gap)
     gap -= _F(radius)
-    return _share(gap, _F(2.0))
+    return rows, columns, _share(gap, _F(2.0))
 
 
 def _banding(u: np.ndarray, z: np.ndarray) -> np.ndarray | np.float32:
@@ -394,15 +412,13 @@ def _three_taps(values: np.ndarray, step: int, side: np.float32) -> None:
     inner += change
 
 
-def _receive(image: np.ndarray, noise: np.ndarray, u: np.ndarray) -> None:
-    """Turn a signal [210, 210] into the noisy magnitude, scaled to the display's range 0..1.
+def _magnitude(real: np.ndarray, imaginary: np.ndarray) -> None:
+    """Replace the real channel by the magnitude of both; the imaginary one is used up."""
+    np.square(real, out=real)
+    real += np.square(imaginary, out=imaginary)
+    np.sqrt(real, out=real)
 
-    The noise, [2, 210, 210], is used up.
-    """
-    noise *= _F(0.035 + 0.030 * u[0])
-    image += noise[0]
-    np.square(image, out=image)
-    image += np.square(noise[1], out=noise[1])
-    np.sqrt(image, out=image)
-    image *= _F(0.70 + 0.12 * u[3])
-    np.minimum(image, 1, out=image)
+
+def _hull(first: tuple[slice, slice], second: tuple[slice, slice]) -> tuple[slice, slice]:
+    """The smallest rows and columns that hold both."""
+    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second))

@@ -11,6 +11,7 @@ to this record alone.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,9 @@ _RIGHT_BLOCK_DELAY = .035  # s, that the late force adds to the QRS
 _LOCAL_QRS, _LOCAL_T = .250, .035  # mV, non-dipolar amplitude in a chest lead
 _LOCAL_KERNELS = 4  # one in each quarter of the middle of the QRS
 _LOCAL_LEADS = np.array([.35, .35, 1, 1, 1, 1, .8, .6])  # I, II, V1..V6
+_FEATURE_LATENTS = [(f"ecg_{name}", name, sd) for name, sd in PRIVATE_SD.items()]
+_FIELD_LATENTS = [*(f"field_{lead}_{axis}" for lead in EIGHT for axis in "xyz"),
+                  "field_shift", "field_up", "field_limb", "field_chest"]
 _JITTER = .03  # relative, amplitude from beat to beat
 _BREATH = 4.0  # degrees, rotation of the heart with breathing
 
@@ -102,15 +106,12 @@ def draw_private(rng: np.random.Generator) -> Private:
 
 def private_latents(private: Private) -> dict[str, float]:
     """What belongs to the record alone, by name, at ecg_noise 1; units in `latents`."""
-    named = {f"ecg_{name}": sd * private.normal[name] for name, sd in PRIVATE_SD.items()}
-    field = private.field.tolist()
-    named.update({f"field_{lead}_{axis}": field[3 * row + k]
-                  for row, lead in enumerate(EIGHT) for k, axis in enumerate("xyz")})
-    named.update(zip(("field_shift", "field_up", "field_limb", "field_chest"), field[24:]))
+    named = {name: sd * private.normal[feature] for name, feature, sd in _FEATURE_LATENTS}
+    named.update(zip(_FIELD_LATENTS, private.field.tolist()))
     draws = private.rhythm
     named.update(
-        ecg_rate=private.rate, local_qrs=float(np.sqrt(np.mean(private.local[:-1] ** 2))),
-        local_t=float(np.sqrt(np.mean(private.local[-1] ** 2))),
+        ecg_rate=private.rate, local_qrs=math.sqrt(np.square(private.local[:-1]).mean()),
+        local_t=math.sqrt(np.square(private.local[-1]).mean()),
         breathing_rate=rhythm.breathing_rate(draws), rr_spread=1000 * rhythm.spread(draws),
         ectopic_beat=float(rhythm.ectopic_kind(draws)), cables=float(private.faults.cables),
         chest_misplaced=float(private.faults.chest), burst=float(private.faults.burst))
@@ -156,7 +157,7 @@ def repolarisation(feature: Features, qrs: Kernels, t_peak: np.ndarray) -> Kerne
     """
     t = waves.t_kernels(t_peak, feature.t_width)
     area = qrs.vector @ qrs.width  # [3] mV s
-    along = area / max(float(np.linalg.norm(area)), 1e-9)  # [3]
+    along = area / max(math.sqrt(area @ area), 1e-9)  # [3]
     size = np.linalg.norm(t.vector, axis=0)  # [8]
     against = feature.strain + .9 * feature.left_block + .5 * feature.right_block
     vector = feature.t_gain * (waves.rotation(feature.t_axis, feature.t_turn) @ t.vector
@@ -165,7 +166,8 @@ def repolarisation(feature: Features, qrs: Kernels, t_peak: np.ndarray) -> Kerne
     vector[:, waves.T_PEAKS] += .6 * away[:, None]
     segment = (feature.st - .07 * feature.strain - .10 * feature.left_block) * along  # [3]
     centre = np.concatenate([t.centre, .45 * t_peak[:, None]], axis=1)  # [B, 9]
-    return Kernels(centre, np.append(t.width, .035), np.c_[vector, segment])
+    return Kernels(centre, np.concatenate([t.width, [.035]]),
+                   np.concatenate([vector, segment[:, None]], axis=1))
 
 
 def _draw_beats(record: np.ndarray, field: np.ndarray, feature: Features, private: Private,

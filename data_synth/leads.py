@@ -20,6 +20,7 @@ SAMPLES = 5000  # 10 s
 DOWER = np.array([  # X, Y, Z of I, II, V1..V6
     [.632, -.235, .059], [.235, 1.066, -.132], [-.515, .157, -.917], [.044, .164, -1.387],
     [.882, .098, -1.277], [1.213, .127, -.601], [1.125, .127, -.086], [.831, .076, .230]])
+_NEIGHBOURS = np.gradient(DOWER[2:], axis=0)  # change from one intercostal place to the next
 LEAD_FIELD_DRAWS = 8 * 3 + 4  # normal numbers that `lead_field` needs
 FREQUENCIES = np.fft.rfftfreq(SAMPLES, 1 / SAMPLING_RATE)  # Hz, [2501]
 _FROM_ELECTRODES = np.zeros((8, 9), np.float32)
@@ -43,8 +44,7 @@ def lead_field(normal: np.ndarray, scale: float) -> np.ndarray:
     entries, row_shift, up, limb, chest = (
         normal[:24].reshape(8, 3), normal[24], normal[25], normal[26], normal[27])
     field = DOWER.copy()  # [8, 3]
-    neighbours = np.gradient(DOWER[2:], axis=0)  # change from one intercostal place to the next
-    field[2:] += scale * .35 * row_shift * neighbours
+    field[2:] += scale * .35 * row_shift * _NEIGHBOURS
     field[2:, 1] += scale * .12 * up  # electrodes too high or too low see more of Y
     field += scale * .07 * entries
     field[:2] *= np.exp(np.clip(scale * .08 * limb, -1, 1))

@@ -12,6 +12,7 @@ an edge. Intensities are relative to blood = 1.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,15 +40,19 @@ def _upsample(cells: int) -> np.ndarray:
 
 _UP = _upsample(_COARSE).reshape(-1, 30, _COARSE)  # [7, 30, 27]: products too small for threads
 _DOME = (146, 72)  # row, column: usual place of the liver's dome
+_REACH = 45  # pixels, how far from there anything moves
 
 
 def _push() -> np.ndarray:
-    """[91, 210]: how much of the liver's motion each pixel shares; 1 at the dome, 0 far away."""
-    y, x = np.arange(-45, 46)[:, None] / 45, (np.arange(SIZE) - _DOME[1]) / 45
-    return (np.maximum(1 - y * y, 0) ** 2 * np.maximum(1 - x * x, 0) ** 2).astype(_F)
+    """[91, 91]: how much of the liver's motion the pixels around the dome share, 0..1."""
+    away = np.arange(-_REACH, _REACH + 1) / _REACH
+    return ((1 - away * away)[:, None] ** 2 * (1 - away * away) ** 2).astype(_F)
 
 
 _PUSH = _push()
+
+
+Ellipse = tuple[float, float, float, float]  # row, column of its middle; half-height, half-width
 
 
 class Pose(NamedTuple):
@@ -126,7 +131,7 @@ def coil(z: np.ndarray) -> np.ndarray:
 
 
 def body(bmi: float, tissue: Contrast, z: np.ndarray, grain: np.ndarray,
-         roll: float = 0.0) -> np.ndarray:
+         roll: float = 0.0) -> tuple[np.ndarray, tuple[slice, slice]]:
     """The chest without the heart.
 
     Args:
@@ -135,112 +140,151 @@ def body(bmi: float, tissue: Contrast, z: np.ndarray, grain: np.ndarray,
         grain: [210, 210] float32 texture;
         roll: degrees that the patient lies turned, clockwise in the image.
     Returns:
-        [210, 210] float32, blood = 1, air = 0.
+        [210, 210] float32, blood = 1, air = 0; and the rows and columns beyond which, in every
+        frame of `beat`, there is air alone.
     Source: own drawing of an oblique short-axis section of the chest.
     """
+    z = z.tolist()
     fat_mm = min(max(15.0 * (bmi / 26.5) ** 1.5 * math.exp(0.35 * z[0]), 4.0), 45.0)
     fat = fat_mm / PIXEL_MM
     muscle = 6.0 * math.exp(0.2 * z[1])
     y, x = 103 + 3 * z[2], 105 + 3 * z[3]
     high, wide = 62 + 3.5 * z[4], 76 + 4 * z[5]  # inner chest, pixels
+    # every layer is thicker in front and at the sides than at the back
+    around, skin = ((y - 0.15 * grow, x, high + 0.75 * grow, wide + 0.85 * grow)
+                    for grow in (muscle, muscle + fat))
     turn = math.radians(roll)
     pose = Pose(y, x, math.sin(turn), math.cos(turn))
+    rows, columns = within = _box(skin, pose)
     image = np.full((SIZE, SIZE), _F(tissue.lung))
     _organs(image, tissue, z[6:], (y, x, high, wide), pose)
-    _surround(image, y, x, high, wide, tissue.skeletal, pose)
+    _surround(image, (y, x, high, wide), tissue.skeletal, pose, within)
     _spine(image, tissue, z[39:], (y, x, high), pose)
-    for grow, value in ((muscle, tissue.fat), (muscle + fat, 0.0)):
-        # every layer is thicker in front and at the sides than at the back
-        _surround(image, y - 0.15 * grow, x, high + 0.75 * grow, wide + 0.85 * grow, value,
-                  pose)
-    image *= 1 + grain
-    return image
+    _surround(image, around, tissue.fat, pose, within)
+    _surround(image, skin, 0.0, pose, within)
+    frame = np.zeros_like(image)
+    np.multiply(image[rows, columns], 1 + grain[rows, columns], out=frame[rows, columns])
+    return frame, (_grown(rows), _grown(columns))
 
 
-def beat(frame: np.ndarray, shift: float) -> np.ndarray:
-    """The body in another frame: the beating heart moves the dome of the liver.
+def mix(image: np.ndarray, value: np.ndarray | np.float32, share: np.ndarray) -> None:
+    """Lay an intensity over an image: image <- image + share (value - image), in place.
 
     Args:
-        frame: [210, 210] float32; shift: pixels, positive downwards, at the dome; -1..1.
-    Returns:
-        [210, 210] float32; rows are interpolated, and nothing moves 45 pixels away from the dome.
-    Source: own choice; a held breath still leaves the heart's own push on the diaphragm.
+        image: [..., H, W] float32; value: number or array that broadcasts to it;
+        share: [..., H, W] float32, how much of each pixel it takes, 0..1.
     """
-    moved = frame.copy()
-    rows = slice(_DOME[0] - 45, _DOME[0] + 46)
-    step = 1 if shift > 0 else -1
-    before = frame[rows.start - step:rows.stop - step]
-    moved[rows] += _F(abs(shift)) * _PUSH * (before - frame[rows])
-    return moved
-
-
-def _organs(image: np.ndarray, tissue: Contrast, z: np.ndarray, chest: tuple, pose: Pose) -> None:
-    """Paint lung vessels, mediastinal fat, liver, stomach and aorta into the chest."""
-    y, x, high, wide = chest
-    for k in range(7):
-        _paint(image, y - 6 + 22 * z[k], x + (0.62 * wide + 5 * z[k + 7]) * (-1) ** k,
-               1.6, 2.4, 0.4, pose)
-    _paint(image, y - 0.62 * high, x - 6 + 5 * z[15], 0.32 * high, 26 + 4 * z[16],
-           0.8 * tissue.fat, pose)  # in front of the heart
-    _paint(image, y + 0.62 * high + 4 * z[14], x - 0.48 * wide + 5 * z[17], 34 + 5 * z[18],
-           46 + 6 * z[19], tissue.liver, pose)
-    _paint(image, y + 0.60 * high + 4 * z[20], x + 0.45 * wide + 5 * z[21], 20 + 4 * z[22],
-           24 + 4 * z[23], 0.55 + 0.12 * z[24], pose)  # stomach and spleen
-    _paint(image, y + 0.52 * high + 2 * z[25], x + 20 + 2 * z[26], 6 + 0.6 * z[27],
-           6 + 0.6 * z[27], 0.95, pose)  # descending aorta
-
-
-def _spine(image: np.ndarray, tissue: Contrast, z: np.ndarray, chest: tuple, pose: Pose) -> None:
-    """Paint the muscles of the back, a vertebra and the spinal fluid."""
-    y, x, high = chest
-    x += 3 * z[0] - 2
-    _paint(image, y + 0.86 * high, x, 22 + 2 * z[1], 28 + 2 * z[2], tissue.skeletal, pose)
-    _paint(image, y + 0.70 * high, x, 11 + z[3], 13 + z[4], tissue.bone, pose)
-    _paint(image, y + 0.92 * high, x, 4.0, 5.0, 1.1, pose)
-
-
-def _surround(image: np.ndarray, y: float, x: float, high: float, wide: float,
-              value: float, pose: Pose = UPRIGHT) -> None:
-    """Lay one intensity over everything outside an ellipse, with a one-pixel edge."""
-    alpha = _outside(_AXIS, _AXIS, (*pose.place(y, x), high, wide), pose)
-    change = _F(value) - image
-    change *= alpha
+    change = value - image
+    change *= share
     image += change
 
 
-def _outside(rows: np.ndarray, columns: np.ndarray, ellipse: tuple, pose: Pose) -> np.ndarray:
-    """Share of each pixel outside a turned ellipse (y, x, high, wide), [rows, columns] float32."""
+def beat(frame: np.ndarray, shift: float) -> None:
+    """Turn the body into that of another frame: the beating heart moves the dome of the liver.
+
+    Args:
+        frame: [210, 210] float32, changed in place; rows are interpolated, and nothing moves 45
+            pixels away from the dome.
+        shift: pixels, positive downwards, at the dome; -1..1.
+    Source: own choice; a held breath still leaves the heart's own push on the diaphragm.
+    """
+    rows, columns = (slice(place - _REACH, place + _REACH + 1) for place in _DOME)
+    step = 1 if shift > 0 else -1
+    change = frame[rows.start - step:rows.stop - step, columns] - frame[rows, columns]
+    change *= _F(abs(shift)) * _PUSH
+    frame[rows, columns] += change
+
+
+def _organs(image: np.ndarray, tissue: Contrast, z: Sequence[float], chest: Ellipse, pose: Pose
+            ) -> None:
+    """Paint lung vessels, mediastinal fat, liver, stomach and aorta into the chest."""
+    y, x, high, wide = chest
+    _vessels(image, [pose.place(y - 6 + 22 * z[k], x + (0.62 * wide + 5 * z[k + 7]) * (-1) ** k)
+                     for k in range(7)], pose)
+    _paint(image, (y - 0.62 * high, x - 6 + 5 * z[15], 0.32 * high, 26 + 4 * z[16]),
+           0.8 * tissue.fat, pose)  # in front of the heart
+    _paint(image, (y + 0.62 * high + 4 * z[14], x - 0.48 * wide + 5 * z[17], 34 + 5 * z[18],
+                   46 + 6 * z[19]), tissue.liver, pose)
+    _paint(image, (y + 0.60 * high + 4 * z[20], x + 0.45 * wide + 5 * z[21], 20 + 4 * z[22],
+                   24 + 4 * z[23]), 0.55 + 0.12 * z[24], pose)  # stomach and spleen
+    _paint(image, (y + 0.52 * high + 2 * z[25], x + 20 + 2 * z[26], 6 + 0.6 * z[27],
+                   6 + 0.6 * z[27]), 0.95, pose)  # descending aorta
+
+
+def _vessels(image: np.ndarray, places: list[tuple[float, float]], pose: Pose) -> None:
+    """Paint vessels of the lung, all of one shape, at K places (row, column)."""
+    high, wide, value = 1.6, 2.4, _F(0.4)
+    side = 10  # pixels that hold one
+    corners = [[min(max(int(place) - side // 2, 0), SIZE - side) for place in pair]
+               for pair in places]
+    pixels = np.array(corners)[:, :, None] + np.arange(side, dtype=_F)
+    away = (pixels - np.array(places, _F)[:, :, None]).astype(_F)  # [K, 2, side]
+    share = 1 - _outside(away[:, 0], away[:, 1], high, wide, pose)  # [K, side, side]
+    for (top, left), alpha in zip(corners, share):
+        mix(image[top:top + side, left:left + side], value, alpha)
+
+
+def _spine(image: np.ndarray, tissue: Contrast, z: Sequence[float], chest: tuple, pose: Pose
+           ) -> None:
+    """Paint the muscles of the back, a vertebra and the spinal fluid."""
+    y, x, high = chest
+    x += 3 * z[0] - 2
+    _paint(image, (y + 0.86 * high, x, 22 + 2 * z[1], 28 + 2 * z[2]), tissue.skeletal, pose)
+    _paint(image, (y + 0.70 * high, x, 11 + z[3], 13 + z[4]), tissue.bone, pose)
+    _paint(image, (y + 0.92 * high, x, 4.0, 5.0), 1.1, pose)
+
+
+def _surround(image: np.ndarray, ellipse: Ellipse, value: float, pose: Pose = UPRIGHT,
+              within: tuple[slice, slice] = (slice(None), slice(None))) -> None:
+    """Lay one intensity over everything outside an ellipse, with a one-pixel edge."""
+    rows, columns = within
     y, x, high, wide = ellipse
-    down, right = rows - _F(y), columns - _F(x)
+    y, x = pose.place(y, x)
+    alpha = _outside(_AXIS[rows] - _F(y), _AXIS[columns] - _F(x), high, wide, pose)
+    mix(image[rows, columns], _F(value), alpha)
+
+
+def _paint(image: np.ndarray, ellipse: Ellipse, value: float, pose: Pose = UPRIGHT) -> None:
+    """Lay an ellipse with a one-pixel edge over the image, within its own rows and columns."""
+    y, x, high, wide = ellipse
+    high, wide = max(high, 1.0), max(wide, 1.0)
+    rows, columns = _box((y, x, high, wide), pose)
+    y, x = pose.place(y, x)
+    outside = _outside(_AXIS[rows] - _F(y), _AXIS[columns] - _F(x), high, wide, pose)
+    mix(image[rows, columns], _F(value), np.subtract(1, outside, out=outside))
+
+
+def _outside(down: np.ndarray, right: np.ndarray, high: float, wide: float, pose: Pose
+             ) -> np.ndarray:
+    """Share of each pixel outside a turned ellipse, [..., H, W] float32.
+
+    Pixels are at `down` [..., H] rows and `right` [..., W] columns from its middle.
+    """
     a, b = 1 / high**2, 1 / wide**2
     cos2, sin2 = pose.cos**2, pose.sin**2
-    level = (_F(a * cos2 + b * sin2) * down * down)[:, None] + (
-        _F(a * sin2 + b * cos2) * right * right)
+    level = (_F(a * cos2 + b * sin2) * down * down)[..., None] + (
+        _F(a * sin2 + b * cos2) * right * right)[..., None, :]
     if pose.sin:
-        level += (_F(2 * (b - a) * pose.sin * pose.cos) * down)[:, None] * right
-    sharp = _F(0.5 * min(high, wide))  # level - 1 is about 2 d / half-axis
+        level += (_F(2 * (b - a) * pose.sin * pose.cos) * down)[..., None] * right[..., None, :]
     level -= _F(1)
-    level *= sharp
+    level *= _F(0.5 * min(high, wide))  # level - 1 is about 2 d / half-axis
     level += _F(0.5)
-    np.maximum(level, 0, out=level)
-    return np.minimum(level, 1, out=level)
+    return level.clip(0, 1, out=level)
 
 
-def _paint(image: np.ndarray, y: float, x: float, high: float, wide: float, value: float,
-           pose: Pose = UPRIGHT) -> None:
-    """Lay an ellipse with a one-pixel edge over the image, within its own rows and columns."""
-    high, wide = max(high, 1.0), max(wide, 1.0)
+def _box(ellipse: Ellipse, pose: Pose) -> tuple[slice, slice]:
+    """Rows and columns of the image that hold a turned ellipse and its edge; empty beside it."""
+    y, x, high, wide = ellipse
     y, x = pose.place(y, x)
-    top, bottom = _span(y, math.hypot(high * pose.cos, wide * pose.sin))
-    left, right = _span(x, math.hypot(wide * pose.cos, high * pose.sin))
-    if top >= bottom or left >= right:
-        return
-    part = image[top:bottom, left:right]
-    outside = _outside(_AXIS[top:bottom], _AXIS[left:right], (y, x, high, wide), pose)
-    change = _F(value) - part
-    change *= np.subtract(1, outside, out=outside)
-    part += change
+    return (_span(y, math.hypot(high * pose.cos, wide * pose.sin)),
+            _span(x, math.hypot(wide * pose.cos, high * pose.sin)))
 
 
-def _span(centre: float, half: float) -> tuple[int, int]:
-    return max(int(centre - half) - 1, 0), min(int(centre + half) + 3, SIZE)
+def _span(centre: float, half: float) -> slice:
+    start = min(max(int(centre - half) - 1, 0), SIZE)
+    return slice(start, max(min(int(centre + half) + 3, SIZE), start))
+
+
+def _grown(span: slice) -> slice:
+    """Two pixels more at both ends, for what moves by less than one; the last stays air."""
+    return slice(max(span.start - 2, 0), min(span.stop + 2, SIZE))

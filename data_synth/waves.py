@@ -13,6 +13,7 @@ beat; R_b, rotation of the heart with breathing; L, lead field.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,11 @@ _SAMENI_T = (
 T_PEAKS = [2, 4, 7]  # of these, the latest on each axis: the peak of the T wave
 _T_BROADER = 1.12  # T peak to T end is longer than the published kernels'
 _T_AXES = np.array([.92, 1.9, .44])  # the published T is too tall in V2-V3, too low in II
+_AXIS, _TIME, _AMPLITUDE, _WIDE, _PART = zip(*_SAMENI_QRS)
+_QRS_TIME, _QRS_WIDE = np.array(_TIME + (.20,)), np.array(_WIDE + (.045,))  # [11] rad
+_OUTFLOW = np.array([-.20, -.10, .10])  # mV, right ventricular outflow
+_T_AXIS, _T_TIME, _T_AMPLITUDE, _T_WIDE = (np.array(column) for column in zip(*_SAMENI_T))  # [8]
+_T_VECTOR = np.where(_T_AXIS == np.arange(3)[:, None], _T_AMPLITUDE, 0.) * _T_AXES[:, None]
 QRS_NATURAL = .0770  # s, duration of the kernels above before scaling
 T_PEAK_NATURAL = 1.68 * _PHASE  # s after the R peak
 T_PEAK_TO_END = .094  # s
@@ -72,13 +78,11 @@ def qrs_kernels(duration: float, parts: Parts) -> Kernels:
         last kernel, which gives S waves in I and V6.
     """
     scale = duration / QRS_NATURAL
-    axis, phase, amplitude, width, part = zip(*_SAMENI_QRS)
     vector = np.zeros((3, 11))
-    gain = np.array([getattr(parts, name) for name in part])
-    vector[list(axis), range(10)] = np.array(amplitude) * gain
-    vector[:, 10] = np.array([-.20, -.10, .10]) * parts.base
-    centre = np.array(phase + (.20,)) * (_PHASE * scale)  # [11]
-    return Kernels(centre, np.array(width + (.045,)) * (_PHASE * scale), vector)
+    gain = [getattr(parts, name) for name in _PART]
+    vector[_AXIS, range(10)] = np.multiply(_AMPLITUDE, gain)
+    vector[:, 10] = _OUTFLOW * parts.base
+    return Kernels(_QRS_TIME * (_PHASE * scale), _QRS_WIDE * (_PHASE * scale), vector)
 
 
 def left_block_kernels(duration: float, gain: float) -> Kernels:
@@ -107,13 +111,10 @@ def t_kernels(t_peak: np.ndarray, width: float = 1.0) -> Kernels:
     Source: Sameni et al. 2007 (10.1155/2007/43407).
     Differs: axes scaled, and the three broadest kernels narrowed so that the T wave ends.
     """
-    axis, phase, amplitude, widths = zip(*_SAMENI_T)
-    vector = np.zeros((3, 8))
-    vector[list(axis), range(8)] = amplitude
-    vector *= _T_AXES[:, None]
     stretch = np.asarray(t_peak)[:, None] / T_PEAK_NATURAL  # [B, 1]
-    return Kernels(stretch * np.array(phase) * _PHASE,  # [B, 8]
-                   float(np.mean(stretch)) * _T_BROADER * width * np.array(widths) * _PHASE, vector)
+    return Kernels(stretch * _T_TIME * _PHASE,  # [B, 8]
+                   float(np.mean(stretch)) * _T_BROADER * width * _T_WIDE * _PHASE,
+                   _T_VECTOR.copy())
 
 
 def p_kernels(onset: float, duration: float, height: float, terminal: float) -> Kernels:
@@ -177,21 +178,22 @@ def place(record: np.ndarray, kernels: Kernels, amplitudes: np.ndarray, times: n
     """
     if len(times) == 0:
         return
-    centre = np.broadcast_to(kernels.centre, (len(times), len(kernels.width)))  # [B, K]
-    reach = 4.2 * kernels.width
-    first = int(np.floor(np.min(centre - reach) * SAMPLING_RATE))
-    last = int(np.ceil(np.max(centre + reach) * SAMPLING_RATE))
+    reach = 4.2 * kernels.width  # [K]
+    first = math.floor((kernels.centre - reach).min() * SAMPLING_RATE)
+    last = math.ceil((kernels.centre + reach).max() * SAMPLING_RATE)
     peak = times * SAMPLING_RATE
     whole = np.floor(peak).astype(int)  # [B]
     t = np.arange(first, last + 1, dtype=np.float32)  # [W] samples after the whole peak
-    shift = (peak - whole)[:, None] + centre * SAMPLING_RATE  # [B, K]
-    scale = (np.sqrt(.5) / (kernels.width * SAMPLING_RATE)).astype(np.float32)
-    shape = (t - shift[:, :, None].astype(np.float32)) * scale[:, None]  # [B, K, W]
+    shift = (peak - whole)[:, None] + kernels.centre * SAMPLING_RATE  # [B, K]
+    scale = (math.sqrt(.5) / (kernels.width * SAMPLING_RATE)).astype(np.float32)
+    shape = t - shift[:, :, None].astype(np.float32)  # [B, K, W]
+    shape *= scale[:, None]
     np.multiply(shape, shape, out=shape)
     np.negative(shape, out=shape)
     np.exp(shape, out=shape)
     waves = amplitudes.astype(np.float32) @ shape  # [B, 8, K] x [B, K, W] -> [B, 8, W]
-    for wave, start in zip(waves, whole + first + _MARGIN):
+    for wave, start in zip(waves, (whole + (first + _MARGIN)).tolist()):
         begin, end = max(start, 0), min(start + len(t), record.shape[1])
         if begin < end:
-            record[:, begin:end] += wave[:, begin - start:end - start]
+            part = record[:, begin:end]
+            part += wave[:, begin - start:end - start]

@@ -33,7 +33,7 @@ try:
 except ModuleNotFoundError:  # not a POSIX system: two runs on one directory are not noticed
     fcntl = None
 
-CHUNK = 32  # subjects a task; about a third of a second, at most 30 MB
+CHUNK = 8  # subjects a task; about 80 ms, and at most 8 MB, which the cache still holds
 COMMIT_SECONDS = 1.0  # finished chunks are marked as written this often
 MAX_WORKERS = 256
 

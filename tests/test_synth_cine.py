@@ -168,9 +168,11 @@ def test_window_is_the_whole_one_near_the_heart(beyond):
         whole, part = cine._window(cut, z), cine._window(cut, z, 0.0, beyond)
         inside = tuple(slice(p.start - w.start, p.stop - w.start)
                        for w, p in zip(whole[:2], part[:2]))
-        for name, w, p in zip(("rho", "theta", "across", "along"), whole[2:], part[2:]):
-            assert np.array_equal(w[inside], p), name
-        endo, epi, right = cine._distances(cut, *whole[2:])
+        for name in ("rho", "theta", "across", "along"):
+            assert np.array_equal(getattr(whole, name)[inside], getattr(part, name)), name
+        assert np.array_equal(whole.up[inside[0]], part.up)
+        assert np.array_equal(whole.leftwards[inside[1]], part.leftwards)
+        endo, epi, right = cine._distances(cut, whole)
         left_out = np.ones((cine.WINDOW, cine.WINDOW), bool)
         left_out[inside] = False
         assert left_out.any() == (beyond < 1e4)
@@ -183,7 +185,9 @@ def test_labels_against_a_loop():
     heart = hearts(scar_size=20.0, scar_territory=3.0, scar_transmurality=.8)
     _, mask = cine.render(heart, Average())
     row, column = axis_of(mask)
-    rows, columns, rho, theta, across, along = cine._window(seen(heart), np.zeros(3))
+    window = cine._window(seen(heart), np.zeros(3))
+    rows, columns, rho, across, along = (getattr(window, name) for name in (
+        "rows", "columns", "rho", "across", "along"))
     k = np.unravel_index(np.argmin(rho), rho.shape)
     assert_close("axis", (rows.start + k[0], columns.start + k[1]), (row, column), atol=1.0)
     wrong = 0
@@ -276,8 +280,10 @@ def test_receiver_noise_is_normal_by_quantiles():
             assert (low, high, dtype) == (0, 2**64, np.uint64)
             return np.arange(4 * size, dtype=np.uint64).astype("<u2").view("<u8").astype(dtype)
 
-    noise = cine.receiver_noise(Counter())
-    assert noise.shape == (2, 3, 210, 210) and noise.dtype == np.float32
+    places = cine.receiver_noise(Counter())
+    assert places.shape == (2, 3, 210, 210) and places.dtype == np.uint16
+    assert cine.quantiles().dtype == np.float32
+    noise = cine.quantiles()[places]
     levels = noise.ravel()[:2**16].astype(float)
     assert np.all(np.diff(levels) > 0)
     assert_close("mean, SD", [levels.mean(), levels.std()], [0, 1], atol=1e-6)
@@ -285,7 +291,7 @@ def test_receiver_noise_is_normal_by_quantiles():
     for share in (.0001, .025, .3, .5, .9, .9999):
         want = NormalDist().inv_cdf((int(share * 2**16) + .5) / 2**16)
         assert_close(f"{share}", levels[int(share * 2**16)], want, atol=1e-4)
-    drawn = cine.receiver_noise(np.random.default_rng(3)).ravel().astype(float)
+    drawn = cine.quantiles()[cine.receiver_noise(np.random.default_rng(3))].ravel().astype(float)
     assert_close("drawn", [drawn.mean(), drawn.std(), np.mean(drawn**4)], [0, 1, 3], atol=.06)
     lag = np.corrcoef(drawn[:-1], drawn[1:])[0, 1]
     assert abs(lag) < 4.5 / np.sqrt(len(drawn))
@@ -336,7 +342,7 @@ def test_patient_roll_turns_heart_and_chest_together():
     colour, flat = tissue.contrast(np.zeros(8)), np.zeros((210, 210), np.float32)
     angles = []
     for roll in (-8.0, 0.0, 8.0):
-        body = tissue.body(26.5, colour, np.zeros(tissue.BODY_DRAWS), flat, roll)
+        body, _ = tissue.body(26.5, colour, np.zeros(tissue.BODY_DRAWS), flat, roll)
         bright = np.argwhere((np.abs(body - 1.1) < .05) & (np.indices((210, 210))[0] > 130))
         row, column = bright.mean(axis=0) - (103, 105)  # spinal fluid, below the chest's middle
         angles.append(math.degrees(math.atan2(-column, row)))  # clockwise from straight down
@@ -431,7 +437,7 @@ def test_body_fat_thickness():
     colour = tissue.contrast(np.zeros(8))
     for bmi in (20.0, 26.5, 35.0):
         flat = np.zeros((210, 210), np.float32)
-        image = tissue.body(bmi, colour, np.zeros(tissue.BODY_DRAWS), flat)
+        image, _ = tissue.body(bmi, colour, np.zeros(tissue.BODY_DRAWS), flat)
         row = image[102, :60]
         width = (row / colour.fat)[row > .6].sum()
         assert_close("fat", width, 15 / 1.8 * (bmi / 26.5) ** 1.5 * .85, atol=1.2)
@@ -439,11 +445,11 @@ def test_body_fat_thickness():
 
 def test_paint_lays_an_ellipse_of_the_right_area():
     image = np.full((210, 210), .2, np.float32)
-    tissue._paint(image, 100.3, 90.6, 22.0, 31.0, .7)
+    tissue._paint(image, (100.3, 90.6, 22.0, 31.0), .7)
     assert_close("inside", image[90:110, 80:100], np.full((20, 20), .7), atol=1e-6)
     assert_close("outside", image[:70], np.full((70, 210), .2), atol=1e-6)
     assert_close("area", (image - .2).sum() / .5, math.pi * 22 * 31, rtol=.005)
-    tissue._surround(image, 100.3, 90.6, 40.0, 50.0, .1)
+    tissue._surround(image, (100.3, 90.6, 40.0, 50.0), .1)
     assert_equal("surround", image[5, 5], np.float32(.1))
     assert_close("inside stays", image[100, 90], .7, atol=1e-6)
 
