@@ -387,10 +387,11 @@ def crescent_area(centre: np.ndarray, along: np.ndarray, across: np.ndarray,
     Source: ray through the ellipse, in polar coordinates about the left ventricle's axis.
     """
     a = (_SIDE_COS / across) ** 2 + (_SIDE_SIN / along) ** 2  # [P, S]
-    b = centre * _SIDE_COS / across**2
-    root = np.sqrt(np.maximum(b**2 - a * ((centre / across) ** 2 - 1), 0.0))
+    b = centre / across**2 * _SIDE_COS
+    root = np.sqrt(np.maximum(b * b - a * ((centre / across) ** 2 - 1), 0.0))
     near = np.maximum((b - root) / a, epi)
-    return np.pi / POINTS * np.maximum(((b + root) / a) ** 2 - near**2, 0.0).sum(axis=1)
+    far = (b + root) / a
+    return np.pi / POINTS * np.maximum(far * far - near * near, 0.0).sum(axis=1)
 
 
 def _fit_across(areas: np.ndarray, centre: np.ndarray, along: np.ndarray,
@@ -402,7 +403,7 @@ def _fit_across(areas: np.ndarray, centre: np.ndarray, along: np.ndarray,
     error_old = crescent_area(centre, along, old, epi) - areas
     for _ in range(12):
         error = crescent_area(centre, along, new, epi) - areas
-        if np.all(np.abs(error) < 1e-6 * areas):
+        if (np.abs(error) < 1e-6 * areas).all():
             break
         slope = (error - error_old)[:, None] / np.where(new == old, 1.0, new - old)
         step = error[:, None] / np.where(slope > 0, slope, along)

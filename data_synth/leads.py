@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from data_synth.streams import places, quantiles
+
 EIGHT = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")  # the independent leads
 ELECTRODES = ("RA", "LA", "LL", "C1", "C2", "C3", "C4", "C5", "C6")
 SAMPLING_RATE = 500  # Hz
@@ -82,18 +84,24 @@ def electrode_noise(rng: np.random.Generator) -> np.ndarray:
     Returns:
         [8, 5000] float32, mV.
     """
-    spectrum = rng.standard_normal((9, 2 * len(FREQUENCIES)), dtype=np.float32)  # [9, 5002]
-    spectrum = spectrum.view(np.complex64)  # [9, 2501]
+    normal = quantiles().take(places(rng, 9 * len(_MUSCLE)), mode="wrap").reshape(9, -1)
     level = np.exp(.35 * rng.standard_normal((3, 9)) + .30 * rng.standard_normal((3, 1)))  # [3, 9]
     hum = rng.standard_normal(9) * .004 * level[2]  # mV
     phase = 2 * np.pi * rng.random()
-    shape = level[0, :, None] * _MUSCLE + level[1, :, None] * _WANDER  # [9, 2501]
-    spectrum *= shape.astype(np.float32)
+    muscle, wander = level[:2, :, None].astype(np.float32)  # [9, 1]
+    shape = muscle * _MUSCLE  # [9, 5002]
+    shape += wander * _WANDER
+    normal *= shape
+    spectrum = normal.view(np.complex64)  # [9, 2501]
     cycle = 50 * SAMPLES // SAMPLING_RATE
     spectrum[:, cycle] += (hum * SAMPLES / 2 * np.exp(1j * phase)).astype(np.complex64)
-    noise = np.fft.irfft(spectrum, SAMPLES, axis=1).astype(np.float32)  # [9, 5000]
-    halves = noise.reshape(9, 2, SAMPLES // 2).swapaxes(0, 1)  # products too small for threads,
-    return np.hstack(_FROM_ELECTRODES @ halves)  # [8, 5000]    # so their rounding is always one
+    noise = np.fft.irfft(spectrum, SAMPLES, axis=1).astype(np.float32, copy=False)  # [9, 5000]
+    right_arm, left_arm, left_leg = noise[:3]
+    eight = np.empty((8, SAMPLES), np.float32)
+    np.subtract(left_arm, right_arm, out=eight[0])
+    np.subtract(left_leg, right_arm, out=eight[1])
+    np.subtract(noise[3:], (right_arm + left_arm + left_leg) / 3, out=eight[2:])
+    return eight
 
 
 def from_electrodes(electrode: int) -> np.ndarray:
@@ -109,11 +117,13 @@ def _band(power: np.ndarray, rms: float) -> np.ndarray:
 
 
 def _spectra() -> tuple[np.ndarray, np.ndarray]:
+    """Amplitudes (mV) of the real and imaginary part of each frequency in turn, [5002]."""
     f = np.maximum(FREQUENCIES, .05)
     low_pass = 1 / (1 + (f / 150) ** 6)  # the recorder's filter
     muscle = (1 + 8 / f) * low_pass * (FREQUENCIES > 0)
     wander = f ** -2.2 / (1 + (f / .8) ** 4) * (FREQUENCIES > 0)
-    return _band(muscle, .0055), _band(wander, .045)
+    return tuple(np.repeat(_band(power, rms), 2).astype(np.float32)
+                 for power, rms in ((muscle, .0055), (wander, .045)))
 
 
 _MUSCLE, _WANDER = _spectra()

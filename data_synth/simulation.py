@@ -26,7 +26,7 @@ from data_synth.latents import LATENTS
 from data_synth.streams import check_seed, check_subject, generator
 from reference.cohort import IMAGE_SHAPE, LABELS, LEADS, PHENOTYPES, SAMPLES
 
-VERSION = "3.0"  # changes whenever the same seed gives other bits
+VERSION = "3.1"  # changes whenever the same seed gives other bits
 _REALISED = {"lvedv": "LVEDV", "lvesv": "LVESV", "lvef": "LVEF", "lvm": "LVM", "rvedv": "RVEDV",
              "rvesv": "RVESV", "rvef": "RVEF", "wt_global": "WT_Global"}  # latent: phenotype
 _COLUMN = {phenotype.name: k for k, phenotype in enumerate(PHENOTYPES)}

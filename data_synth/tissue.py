@@ -261,15 +261,13 @@ def _outside(down: np.ndarray, right: np.ndarray, high: float, wide: float, pose
     Pixels are at `down` [..., H] rows and `right` [..., W] columns from its middle.
     """
     a, b = 1 / high**2, 1 / wide**2
-    cos2, sin2 = pose.cos**2, pose.sin**2
-    level = (_F(a * cos2 + b * sin2) * down * down)[..., None] + (
-        _F(a * sin2 + b * cos2) * right * right)[..., None, :]
-    if pose.sin:
-        level += (_F(2 * (b - a) * pose.sin * pose.cos) * down)[..., None] * right[..., None, :]
-    level -= _F(1)
-    level *= _F(0.5 * min(high, wide))  # level - 1 is about 2 d / half-axis
-    level += _F(0.5)
-    return level.clip(0, 1, out=level)
+    sharp = 0.5 * min(high, wide)  # level - 1 is about 2 d / half-axis
+    cos2, sin2 = sharp * pose.cos**2, sharp * pose.sin**2
+    tilt = 2 * (b - a) * sharp * pose.sin * pose.cos
+    share = (_F(tilt) * down)[..., None] * right[..., None, :]
+    share += (_F(a * cos2 + b * sin2) * down * down + _F(0.5 - sharp))[..., None]
+    share += (_F(a * sin2 + b * cos2) * right * right)[..., None, :]
+    return share.clip(0, 1, out=share)
 
 
 def _box(ellipse: Ellipse, pose: Pose) -> tuple[slice, slice]:

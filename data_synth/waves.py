@@ -185,11 +185,10 @@ def place(record: np.ndarray, kernels: Kernels, amplitudes: np.ndarray, times: n
     whole = np.floor(peak).astype(int)  # [B]
     t = np.arange(first, last + 1, dtype=np.float32)  # [W] samples after the whole peak
     shift = (peak - whole)[:, None] + kernels.centre * SAMPLING_RATE  # [B, K]
-    scale = (math.sqrt(.5) / (kernels.width * SAMPLING_RATE)).astype(np.float32)
+    scale = (-.5 / (kernels.width * SAMPLING_RATE) ** 2).astype(np.float32)
     shape = t - shift[:, :, None].astype(np.float32)  # [B, K, W]
+    np.square(shape, out=shape)
     shape *= scale[:, None]
-    np.multiply(shape, shape, out=shape)
-    np.negative(shape, out=shape)
     np.exp(shape, out=shape)
     waves = amplitudes.astype(np.float32) @ shape  # [B, 8, K] x [B, K, W] -> [B, 8, W]
     for wave, start in zip(waves, (whole + (first + _MARGIN)).tolist()):

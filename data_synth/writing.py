@@ -33,7 +33,7 @@ try:
 except ModuleNotFoundError:  # not a POSIX system: two runs on one directory are not noticed
     fcntl = None
 
-CHUNK = 8  # subjects a task; about 80 ms, and at most 8 MB, which the cache still holds
+CHUNK = 16  # subjects a task; about an eighth of a second, at most 15 MB
 COMMIT_SECONDS = 1.0  # finished chunks are marked as written this often
 MAX_WORKERS = 256
 

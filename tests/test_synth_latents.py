@@ -106,15 +106,15 @@ def test_contraction_gradient_runs_from_base_to_apex():
 # ---- version -----------------------------------------------------------------------------------
 
 PRINTS = {  # of subjects 0..2, seed 0: mean, SD of ECG and of image, and phenotypes
-    "ecg": (0.05275687, 0.20330388),
-    "cmr": (0.16303994, 0.20308983),
+    "ecg": (0.052756872, 0.20561737),
+    "cmr": (0.16303994, 0.20308982),
     "phenotypes": (19.368098, 37.280337)}
 PIXELS = (386032, 3834, 2827, 4207)  # of each class, give or take those on an edge
 
 
 def test_version_changes_with_the_output():
     """Other numbers need another VERSION, and other prints here."""
-    assert data_synth.VERSION == "3.0"
+    assert data_synth.VERSION == "3.1"
     got = data_synth.simulate(range(3))
     for name, want in PRINTS.items():
         array = getattr(got, name).astype(np.float64)
