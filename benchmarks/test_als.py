@@ -4,8 +4,8 @@
     bytes  72 a sample and iteration: forward reads y and z (16), writes 1 / v, q and g (24);
            backward reads these (24), writes z (8). Kept on the chip, 8 + 8 in all would do.
 
-Ours takes the block cyclic reduction for few lanes and the row recurrence for many; each is checked
-against the other, which is slow: from 64 records on they repeat.
+Ours takes chunks for few lanes, the row recurrence for many and the block cyclic reduction on
+devices; it is checked against another of them, which is slow: from 64 records on they repeat.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from benchmarks.alternatives import alternative
 from benchmarks.measure import Draw, host, no_graph
 from benchmarks.roofline import Work
-from reference.baseline import REDUCTION_LANES, asymmetric_least_squares
+from reference.baseline import ROWS_FROM, asymmetric_least_squares
 from reference.kernels import asymmetric_least_squares_fused
 
 LEADS, T, ITERATIONS, LAM, P = 12, 5000, 5, 1e7, 0.3
@@ -48,7 +48,7 @@ def ours(y: torch.Tensor) -> torch.Tensor:
 
 def other_solver(y: torch.Tensor) -> np.ndarray:
     """The solver that ours does not take, in NumPy."""
-    rows = y.device.type != "cpu" or len(y) < REDUCTION_LANES
+    rows = y.device.type != "cpu" or len(y) < ROWS_FROM
     distinct = y[:DISTINCT * LEADS].cpu().numpy()
     z = asymmetric_least_squares(distinct, LAM, P, ITERATIONS,
                                  method="rows" if rows else "reduction")

@@ -4,12 +4,14 @@
     (W + lam D'D) z = W y,      w_i = p where y_i > z_i, 1 - p where y_i < z_i, 0 where equal
 
 starting from w = 1, solved `iterations` times. The matrix is symmetric, positive definite and
-pentadiagonal; only its diagonal changes. Two solvers, both divided through by lam:
+pentadiagonal; only its diagonal changes. Three solvers, all divided through by lam:
 
   rows       L V L' = W / lam + D'D row by row, every operation on a row of many lanes at once:
              v_i = a_i - e_{i-1}^2 / v_{i-1} - 1 / v_{i-2},  e_i = b_i - e_{i-1} / v_{i-1}
              g_i = w_i y_i / lam - (e_{i-1} / v_{i-1}) g_{i-1} - g_{i-2} / v_{i-2}
              z_i = (g_i - z_{i+2} - e_i z_{i+1}) / v_i
+  chunks     a lane is cut into chunks of 80 samples that are solved side by side as lanes of the
+             rows above; the last two samples s_k of each chunk k tie it to the next (`_tie`)
   reduction  block cyclic reduction with 2 x 2 blocks: log2(T / 2) levels, each eliminating the odd
              blocks; the same code for NumPy arrays and tensors on any device with float64.
 
@@ -22,14 +24,19 @@ Source: Eilers & Boelens 2005; Turgut et al. 2025, authors' code.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
 ROW_LANES = 1536  # lanes solved together: four buffers of T rows, 246 MB at T = 5000
 ROW_BLOCK = 16  # rows re-weighted together: they stay in the second-level cache
+ROWS_FROM = 240  # lanes: from here on the rows are the fastest
+CHUNK = 80  # samples, at most
+CHUNK_LANES = 24  # lanes cut into chunks together: 1,512 chunks at T = 5000
+CHUNKS_FROM = 10_000  # samples: below this the reduction is the fastest
 REDUCTION_SIZE = 60_000  # samples of one NumPy reduction: one record; more falls out of cache
-REDUCTION_LANES = 72  # below this many lanes the reduction is the faster one
-METHODS = ("auto", "rows", "reduction")
+METHODS = ("auto", "rows", "chunks", "reduction")
 
 
 def asymmetric_least_squares(signal, lam: float = 1e7, p: float = 0.3, iterations: int = 5, *,
@@ -41,8 +48,9 @@ def asymmetric_least_squares(signal, lam: float = 1e7, p: float = 0.3, iteration
         lam: smoothness, > 0.
         p: weight of samples above the baseline, 0 < p < 1.
         iterations: number of solves, >= 1; the first has w = 1.
-        method: "rows" (NumPy, and tensors on the CPU), "reduction", or "auto": the reduction for
-            other devices and for fewer than 72 lanes, rows otherwise.
+        method: "rows" or "chunks" (NumPy, and tensors on the CPU), "reduction", or "auto": the
+            reduction for other devices and for fewer than 10,000 samples in all, rows from 240
+            lanes on, chunks between.
     Returns:
         [..., T] float64, NumPy for NumPy, a tensor on the same device for a tensor; no gradient.
         A lane with NaN gives NaN in that lane.
@@ -63,9 +71,10 @@ def asymmetric_least_squares(signal, lam: float = 1e7, p: float = 0.3, iteration
             return _by_reduction(signal.to(torch.float64), lam, p, iterations)
     lanes = signal.reshape(-1, signal.shape[-1])  # [lanes, T]
     if method == "auto":
-        method = "rows" if len(lanes) >= REDUCTION_LANES else "reduction"
-    step = ROW_LANES if method == "rows" else max(1, REDUCTION_SIZE // lanes.shape[1])
-    solve = _by_rows if method == "rows" else _by_reduction
+        method = ("reduction" if lanes.size < CHUNKS_FROM else
+                  "chunks" if len(lanes) < ROWS_FROM else "rows")
+    solve, step = {"rows": (_by_rows, ROW_LANES), "chunks": (_by_chunks, CHUNK_LANES),
+                   "reduction": (_by_reduction, max(1, REDUCTION_SIZE // lanes.shape[1]))}[method]
     baseline = np.empty(lanes.shape)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # singular lanes, see above
         for start in range(0, len(lanes), step):
@@ -122,8 +131,9 @@ def _check(signal, lam: float, p: float, iterations: int, method: str) -> None:
         raise ValueError(f"iterations must be at least 1, got {iterations}")
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if method == "rows" and isinstance(signal, torch.Tensor) and signal.device.type != "cpu":
-        raise ValueError(f"method 'rows' runs on the CPU, got a tensor on {signal.device}")
+    if (method in ("rows", "chunks") and isinstance(signal, torch.Tensor)
+            and signal.device.type != "cpu"):
+        raise ValueError(f"method {method!r} runs on the CPU, got a tensor on {signal.device}")
 
 
 def _diagonals(T: int) -> tuple[np.ndarray, np.ndarray]:
@@ -227,6 +237,97 @@ def _backward(z: list, r: list, q: list, spare: np.ndarray) -> None:
         np.multiply(z[i], r[i], out=z[i])
         if i + 1 <= last:
             np.subtract(z[i], np.multiply(q[i], z[i + 1], out=spare), out=z[i])
+
+
+# --- chunks: [S, chunks * lanes], a column is one chunk of one lane --------------------------
+
+
+class _Chunks(NamedTuple):
+    """Buffers for chunks of S = m + 2 samples in W columns."""
+
+    r: np.ndarray  # [m, W] of the factorisation of the first m rows
+    q: np.ndarray  # [m, W]
+    g: np.ndarray  # [m, 3, W] its forward substitution: right-hand side, columns of s_{k-1}
+    lanes: int
+
+
+def _by_chunks(signal: np.ndarray, lam: float, p: float, iterations: int) -> np.ndarray:
+    """[lanes, T] -> [lanes, T]; samples of weight 0 at the end, on which nothing depends, fill up."""
+    lanes, T = signal.shape
+    count = -(-T // CHUNK)
+    size = max(-(-T // count), 4)
+    width, beyond = count * lanes, count * size - T
+
+    def columns(x: np.ndarray) -> np.ndarray:  # [..., count * size] -> [size, count * lanes or 1]
+        x = x.reshape(-1, count, size).transpose(2, 1, 0)
+        return np.ascontiguousarray(x).reshape(size, -1)
+
+    y = columns(np.pad(signal, ((0, 0), (0, beyond))))
+    a, b = (np.repeat(columns(x), lanes, axis=1) for x in _diagonals(count * size))  # [size, width]
+    w, z, sign = np.full_like(y, 1.0 / lam), np.empty_like(y), np.empty_like(y)
+    buffers = _Chunks(*(np.empty((size - 2, *shape)) for shape in ((width,), (width,), (3, width))),
+                      lanes)
+    filled = columns(np.arange(count * size) >= T).repeat(lanes, axis=1)
+    met = (signal == signal[:, :1]).all(axis=1)  # constant signals
+    for iteration in range(iterations):
+        if iteration > 0:
+            _weights(y, z, lam, p, w, sign)
+        w[filled] = 0.0
+        met |= np.count_nonzero(w.reshape(-1, lanes), axis=0) < 2
+        np.multiply(w, y, out=z)
+        _solve_chunks(np.add(w, a, out=w), b, z, buffers)
+    z = z.reshape(size, count, lanes).transpose(2, 1, 0).reshape(lanes, -1)[:, :T]
+    return np.where(met[:, None], signal, z)
+
+
+def _solve_chunks(a: np.ndarray, b: np.ndarray, z: np.ndarray, buffers: _Chunks) -> None:
+    """Solve for all chunks; a, the diagonal, is overwritten, and z goes from right side to solution."""
+    r, q, g, lanes = buffers
+    m, width = r.shape
+    g[:, 0], g[:, 1:] = z[:m], 0.0
+    g[0, 1], g[0, 2], g[1, 2] = 1.0, b[0, -1], 1.0  # how s_{k-1} enters the first two rows
+    r_rows, q_rows = list(r), list(q)
+    _factor(list(a[:m]), r_rows, q_rows, np.empty(width), [b[0], *b[1:m, -1].tolist()], 0)
+    _forward(list(g), r_rows, q_rows, 0, m, np.empty((3, width)))
+    beta = b[m - 1] - q[m - 2]
+    ends = _tie((a[m], b[m], a[m + 1]), z[m:], beta, buffers)  # two [chunks, lanes]
+    z[m:] = [s.reshape(width) for s in ends]
+    before = [np.concatenate((np.zeros((1, lanes)), s[:-1])).reshape(width) for s in ends]
+    inner = z[:m]
+    np.subtract(g[:, 0], g[:, 1] * before[0], out=inner)
+    inner -= g[:, 2] * before[1]
+    inner[m - 2] -= z[m]
+    inner[m - 1] -= beta * z[m] + z[m + 1]
+    _backward(list(inner), r_rows, q_rows, np.empty(width))
+
+
+def _tie(diagonal: tuple, right: np.ndarray, beta: np.ndarray, buffers: _Chunks) -> tuple:
+    """The last two samples s_k of all chunks: the system that is left without the inner ones.
+
+    With A = N V N' the inner rows of chunk k, L and R the columns by which s_{k-1} and s_k enter
+    them, f their right-hand side and l, g = N^-1 [L, f] (buffers.g), N^-1 R is zero but for its
+    last two rows (1, 0) and (beta, 1), and s_k has
+
+        diagonal  D_k - R' A^-1 R - (L' A^-1 L)_{k+1}        coupling to s_{k+1}  -(L' A^-1 R)_{k+1}
+        right     f_k - R' A^-1 f - (L' A^-1 f)_{k+1}
+    """
+    r, _, g, lanes = buffers
+    u, v = g[-2] * r[-2], g[-1] * r[-1]  # [3, W]
+    with_f, with_first, with_second = zip(u + beta * v, v)  # R' A^-1 [f, L], pairs of [W]
+    scaled = r * g[:, 1], r * g[:, 2]
+    own = (r[-2] + r[-1] * beta * beta, r[-1] * beta, r[-1])  # R' A^-1 R
+    following = [(x * y).sum(axis=0) for x, y in (
+        (scaled[0], g[:, 1]), (scaled[0], g[:, 2]), (scaled[1], g[:, 2]),  # L' A^-1 L
+        (scaled[0], g[:, 0]), (scaled[1], g[:, 0]))]  # L' A^-1 f
+
+    def blocks(x: np.ndarray) -> np.ndarray:  # [W] -> [lanes, chunks]
+        return np.ascontiguousarray(x.reshape(-1, lanes).T)
+
+    left = [blocks(x - y) for x, y in zip((*diagonal, *right), (*own, *with_f))]
+    for x, y in zip(left, following):
+        x[:, :-1] -= blocks(y)[:, 1:]
+    coupling = tuple(-blocks(x)[:, 1:] for x in (*with_first, *with_second))
+    return tuple(x.T for x in _reduce(tuple(left[:3]), coupling, tuple(left[3:])))
 
 
 # --- block cyclic reduction: [..., T], NumPy or torch ----------------------------------------

@@ -38,9 +38,9 @@ def test_every_component_has_a_case():
     assert {case.component for case, _ in BUILT} == set(COMPONENTS)
 
 
-@pytest.mark.parametrize("method", ["rows", "reduction"])
+@pytest.mark.parametrize("method", ["rows", "chunks", "reduction"])
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("asymmetric")])
-def test_both_solvers_of_the_baseline_agree(name, method):
+def test_all_solvers_of_the_baseline_agree(name, method):
     case = read_case(generate.GOLDEN / name)
     got = asymmetric_least_squares(case.given("in")["signal"], **case.config, method=method)
     found = compare("out/baseline", got, case.tensors["out/baseline"],

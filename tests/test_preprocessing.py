@@ -15,7 +15,7 @@ from reference.preprocessing import (asymmetric_least_squares, asymmetric_least_
                                      clean_ecg, normalise, prepare_cine)
 from strategies import seeds, sizes
 
-METHODS = ("rows", "reduction")
+METHODS = ("rows", "chunks", "reduction")
 
 
 def portable_ecg() -> np.ndarray:
@@ -36,7 +36,7 @@ def wandering(*shape: int, seed: int = 0) -> np.ndarray:
 # --- asymmetric_least_squares ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["rows", "reduction", "torch"])
+@pytest.mark.parametrize("kind", [*METHODS, "torch"])
 def test_als_parity(kind):
     ecg, want = portable_ecg(), authors("preprocessing")["baseline"]
     source = torch.from_numpy(ecg) if kind == "torch" else ecg
@@ -155,6 +155,7 @@ def test_als_lanes_do_not_meet(monkeypatch):
         together = asymmetric_least_squares(y, method=method)
         assert_shape("baseline", together, (2, 5, 131))
         monkeypatch.setattr(baseline, "ROW_LANES", 3)
+        monkeypatch.setattr(baseline, "CHUNK_LANES", 3)
         monkeypatch.setattr(baseline, "REDUCTION_SIZE", 3 * 131)
         split = asymmetric_least_squares(y, method=method)
         monkeypatch.undo()
@@ -166,12 +167,24 @@ def test_als_lanes_do_not_meet(monkeypatch):
 def test_als_methods_agree_on_a_full_record():
     y = wandering(12, 5000)
     rows = asymmetric_least_squares(y, method="rows")
-    assert relative_error(asymmetric_least_squares(y, method="reduction"), rows) < 1e-7
-    assert_equal("auto", asymmetric_least_squares(y),
-                 asymmetric_least_squares(y, method="reduction"))
-    many = np.repeat(y[:, :300], 6, axis=0)
-    assert_equal("auto", asymmetric_least_squares(many),
-                 asymmetric_least_squares(many, method="rows"))
+    for method in ("chunks", "reduction"):
+        assert relative_error(asymmetric_least_squares(y, method=method), rows) < 1e-7, method
+    for part, method in ((y, "chunks"), (y[:, :300], "reduction"),
+                         (np.repeat(y[:, :300], 20, axis=0), "rows")):
+        assert_equal("auto", asymmetric_least_squares(part),
+                     asymmetric_least_squares(part, method=method), method)
+
+
+@settings(max_examples=60)
+@given(T=st.integers(3, 70), chunk=st.integers(2, 24), lanes=st.integers(1, 4), seed=seeds(),
+       p=st.sampled_from([0.05, 0.3, 0.8]))
+def test_als_chunks_of_any_size_are_the_dense_solution(T, chunk, lanes, seed, p):
+    """Few and many chunks, the last one full or filled up with samples of no weight."""
+    y = wandering(lanes, T, seed=seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baseline, "CHUNK", chunk)
+        got = asymmetric_least_squares(y, 100.0, p, 4, method="chunks")
+    assert_close("baseline", got, asymmetric_least_squares_explicit(y, 100.0, p, 4), atol=1e-9)
 
 
 def test_als_keeps_what_it_is_given():
@@ -201,7 +214,7 @@ def test_als_nan_stays_in_its_lane(method):
     (dict(signal=np.zeros(9), lam=float("nan")), "lam must be positive and finite, got nan"),
     (dict(signal=np.zeros(9), p=1.0), r"p must be in \(0, 1\), got 1.0"),
     (dict(signal=np.zeros(9), iterations=0), "at least 1, got 0"),
-    (dict(signal=np.zeros(9), method="fast"), "one of auto, rows, reduction, got 'fast'"),
+    (dict(signal=np.zeros(9), method="fast"), "one of auto, rows, chunks, reduction, got 'fast'"),
 ])
 def test_als_refuses(arguments, words):
     with pytest.raises(ValueError, match=words):

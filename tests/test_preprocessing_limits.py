@@ -65,6 +65,33 @@ def test_als_weights_vanish_where_signal_and_baseline_meet(method, off, y, monke
     assert_close("baseline", got, 2.0 * np.arange(6) - 2.0, atol=1e-9)
 
 
+@pytest.mark.parametrize("off", [1, 2])
+@pytest.mark.parametrize("chunk", [2, 3, 9])
+def test_als_chunks_where_weights_vanish(chunk, off, monkeypatch):
+    """The first solution is given, so that ties are exact and lie in several chunks."""
+    given = np.array([-2.0, 0.0, 2.0, 4.0, 6.0, 8.0, 10.0])
+    y = given.copy()
+    y[3:3 + off] += (1.0, -1.0)[:off]
+    solve, calls = baseline._solve_chunks, []
+
+    def first_given(a, b, z, buffers):
+        calls.append(a.shape)
+        solve(a, b, z, buffers)
+        if len(calls) == 1:
+            count, flat = a.shape[1], np.zeros(a.size)
+            flat[:7] = given
+            z[...] = flat.reshape(count, -1).T
+
+    monkeypatch.setattr(baseline, "_solve_chunks", first_given)
+    monkeypatch.setattr(baseline, "CHUNK", chunk)
+    got = asymmetric_least_squares(y, 2.0, iterations=2, method="chunks")
+    if off == 1:  # one sample keeps a weight: singular, the signal is its own baseline
+        assert_close("baseline", got, y, atol=1e-12)
+    else:  # two: the line through them
+        assert_close("baseline", got, np.full(7, 5.0), atol=1e-9)
+    assert len(calls) == 2 and calls[0][0] >= 4
+
+
 def test_als_rows_counts_ties_over_blocks_and_iterations():
     """One row more than a block; z is given, so that the ties are exact."""
     T = baseline.ROW_BLOCK + 2
@@ -106,27 +133,31 @@ def test_als_parts_and_solvers(monkeypatch):
             return solve(part, *arguments)
         return spy
 
-    for name, value in (("_by_rows", spied("_by_rows")), ("ROW_LANES", 4), ("REDUCTION_SIZE", 30),
-                        ("_by_reduction", spied("_by_reduction")), ("REDUCTION_LANES", 6)):
+    for name, value in (("_by_rows", spied("_by_rows")), ("ROW_LANES", 4), ("ROWS_FROM", 6),
+                        ("_by_chunks", spied("_by_chunks")), ("CHUNK_LANES", 2),
+                        ("_by_reduction", spied("_by_reduction")), ("REDUCTION_SIZE", 30),
+                        ("CHUNKS_FROM", 30)):
         monkeypatch.setattr(baseline, name, value)
     y = wandering(5, 10).astype(np.float32)
     reduction = [("_by_reduction", "array", "float64", (lanes, 10)) for lanes in (3, 2)]
+    chunks = [("_by_chunks", "array", "float64", (lanes, 10)) for lanes in (2, 2, 1)]
     rows = [("_by_rows", "array", "float64", (lanes, 10)) for lanes in (4, 1)]
     whole = [("_by_reduction", "tensor", "float64", (5, 10))]
     for convert in (np.asarray, torch.from_numpy):
-        for method, want in (("auto", reduction), ("rows", rows), (
+        for method, want in (("auto", chunks), ("chunks", chunks), ("rows", rows), (
                 "reduction", reduction if convert is np.asarray else whole)):
             calls.clear()
             asymmetric_least_squares(convert(y), method=method)
             assert calls == want, (convert, method)
     for long, want in ((np.zeros((6, 5)), [("_by_rows", (4, 5)), ("_by_rows", (2, 5))]),
-                       (np.zeros((2, 31)), [("_by_reduction", (1, 31))] * 2)):
+                       (np.zeros((5, 6)), [("_by_chunks", (lanes, 6)) for lanes in (2, 2, 1)]),
+                       (np.zeros((1, 29)), [("_by_reduction", (1, 29))])):
         calls.clear()
         asymmetric_least_squares(long)
         assert [(name, shape) for name, _, _, shape in calls] == want
 
 
-@pytest.mark.parametrize("method", ["rows", "reduction"])
+@pytest.mark.parametrize("method", ["rows", "chunks", "reduction"])
 def test_als_of_huge_values_does_not_warn(method):
     y = np.array([[1.7e308, -1.7e308] * 10, np.arange(20.0)])
     with warnings.catch_warnings():

@@ -39,7 +39,7 @@ def assert_mean(name: str, values, mean: float, deviation: float) -> None:
 
 # ---- cleaning ----
 
-@given(seeds(), st.integers(3, 60), st.sampled_from(["rows", "reduction"]),
+@given(seeds(), st.integers(3, 60), st.sampled_from(["rows", "chunks", "reduction"]),
        st.floats(0.05, 0.95))
 @FEW
 def test_baseline_of_mirrored_signals(seed, T, method, p):
