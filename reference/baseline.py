@@ -35,6 +35,7 @@ ROWS_FROM = 240  # lanes: from here on the rows are the fastest
 CHUNK = 80  # samples, at most
 CHUNK_LANES = 24  # lanes cut into chunks together: 1,512 chunks at T = 5000
 CHUNKS_FROM = 10_000  # samples: below this the reduction is the fastest
+DENSE_BLOCKS = 8  # so many blocks that are left of a NumPy reduction are solved by LAPACK
 REDUCTION_SIZE = 60_000  # samples of one NumPy reduction: one record; more falls out of cache
 METHODS = ("auto", "rows", "chunks", "reduction")
 
@@ -274,6 +275,8 @@ def _by_chunks(signal: np.ndarray, lam: float, p: float, iterations: int) -> np.
             _weights(y, z, lam, p, w, sign)
         w[filled] = 0.0
         met |= np.count_nonzero(w.reshape(-1, lanes), axis=0) < 2
+        if met.any():  # not their solution, and not singular
+            w.reshape(size, count, lanes)[:, :, met] = 1.0 / lam
         np.multiply(w, y, out=z)
         _solve_chunks(np.add(w, a, out=w), b, z, buffers)
     z = z.reshape(size, count, lanes).transpose(2, 1, 0).reshape(lanes, -1)[:, :T]
@@ -373,6 +376,8 @@ def _reduce(D: tuple, U: tuple, f: tuple) -> tuple:
     the even blocks, coupled by -U Q.
     """
     n = D[0].shape[-1]
+    if n <= DENSE_BLOCKS and isinstance(f[0], np.ndarray):
+        return _dense(D, U, f)
     inverse = _inverse(*(d if n == 1 else 1.0 * d[ODD] for d in D))  # copies: no strides below
     if n == 1:
         return _times((inverse[0], inverse[1], inverse[1], inverse[2]), f)
@@ -397,6 +402,20 @@ def _reduce(D: tuple, U: tuple, f: tuple) -> tuple:
         x[...] -= left
         x[M] -= right
     return tuple(_interleave(x, y) for x, y in zip(even, h))
+
+
+def _dense(D: tuple, U: tuple, f: tuple) -> tuple:
+    """The same for few blocks of NumPy arrays, as dense matrices."""
+    n = D[0].shape[-1]
+    k, first, second = np.arange(n), np.arange(n - 1), np.arange(1, n)
+    matrix = np.zeros((*D[0].shape[:-1], n, 2, n, 2))
+    for (i, j), d in zip(((0, 0), (0, 1), (1, 0), (1, 1)), (D[0], D[1], D[1], D[2])):
+        matrix[..., k, i, k, j] = d
+    for (i, j), u in zip(((0, 0), (0, 1), (1, 0), (1, 1)), U):
+        matrix[..., first, i, second, j] = matrix[..., second, j, first, i] = u
+    x = np.linalg.solve(matrix.reshape(*D[0].shape[:-1], 2 * n, 2 * n),
+                        np.stack(f, axis=-1).reshape(*f[0].shape[:-1], 2 * n, 1))
+    return x[..., 0::2, 0], x[..., 1::2, 0]
 
 
 def _inverse(a, b, c) -> tuple:

@@ -26,6 +26,7 @@ def test_als_defaults(monkeypatch):
                         lambda *given: calls.append(given[1:]) or reduction(*given))
     asymmetric_least_squares(y)
     assert calls == [(1e7, 0.3, 5)]
+    matrices.clear()  # those of the end of the reduction
     assert_equal("default", asymmetric_least_squares_explicit(y),
                  asymmetric_least_squares_explicit(y, 1e7, 0.3, 5))
     assert len(matrices) == 2 * 2 * 5
