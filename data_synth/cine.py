@@ -299,7 +299,8 @@ def _distances(cut: Cut, window: Window) -> tuple[np.ndarray, np.ndarray, np.nda
     slope *= 2
     level -= 1
     level /= slope
-    return endo, epi, np.maximum(level, -window.across, out=level)  # never beyond the septal half-plane
+    np.maximum(level, -window.across, out=level)  # never beyond the septal half-plane
+    return endo, epi, level
 
 
 def _labels(endo: np.ndarray, epi: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ ROWS_FROM = 240  # lanes: from here on the rows are the fastest
 CHUNK = 80  # samples, at most
 CHUNK_LANES = 24  # lanes cut into chunks together: 1,512 chunks at T = 5000
 CHUNKS_FROM = 10_000  # samples: below this the reduction is the fastest
-DENSE_BLOCKS = 8  # so many blocks that are left of a NumPy reduction are solved by LAPACK
+DENSE_BLOCKS = 8  # the last blocks of a NumPy reduction, solved as dense matrices
 REDUCTION_SIZE = 60_000  # samples of one NumPy reduction: one record; more falls out of cache
 METHODS = ("auto", "rows", "chunks", "reduction")
 
@@ -253,7 +253,7 @@ class _Chunks(NamedTuple):
 
 
 def _by_chunks(signal: np.ndarray, lam: float, p: float, iterations: int) -> np.ndarray:
-    """[lanes, T] -> [lanes, T]; samples of weight 0 at the end, on which nothing depends, fill up."""
+    """[lanes, T] -> [lanes, T]; samples of weight 0 at the end, which change nothing, fill up."""
     lanes, T = signal.shape
     count = -(-T // CHUNK)
     size = max(-(-T // count), 4)
@@ -284,7 +284,7 @@ def _by_chunks(signal: np.ndarray, lam: float, p: float, iterations: int) -> np.
 
 
 def _solve_chunks(a: np.ndarray, b: np.ndarray, z: np.ndarray, buffers: _Chunks) -> None:
-    """Solve for all chunks; a, the diagonal, is overwritten, and z goes from right side to solution."""
+    """Solve for all chunks; a, the diagonal, is overwritten, z the right side and the solution."""
     r, q, g, lanes = buffers
     m, width = r.shape
     g[:, 0], g[:, 1:] = z[:m], 0.0
