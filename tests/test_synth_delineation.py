@@ -187,9 +187,9 @@ def test_bad_values():
 
 @pytest.fixture(scope="module")
 def simulated():
-    """Measurements of 60 simulated records beside the features that they were made from."""
+    """Measurements of 300 simulated records beside the features that they were made from."""
     pairs = []
-    for subject in range(60):
+    for subject in range(300):  # r = .93 of QTc has a standard error of .008
         one = simulate_one(subject, 5)
         private = electrocardiogram.draw_private(generator(5, subject, "ecg"))
         shown = electrocardiogram.couple(one.latents, private.uniform, private.rate, 1.0)
@@ -202,11 +202,11 @@ def simulated():
 
 def test_every_simulated_beat_is_found(simulated):
     wrong = 0
-    for got, _, beats in simulated:
+    for got, _, beats in simulated[:60]:
         want = beats.time[(beats.time > .3) & (beats.time < 9.7)]
         seen = got.beats[(got.beats > 150) & (got.beats < 4850)] / 500
         wrong += len(want) != len(seen) or np.abs(np.sort(seen) - want).max() > .06
-    assert wrong <= 1, f"{wrong} of {len(simulated)} records"
+    assert wrong <= 1, f"{wrong} of 60 records"
 
 
 @pytest.mark.parametrize("name, feature, spread, r", [
