@@ -405,17 +405,17 @@ def _reduce(D: tuple, U: tuple, f: tuple) -> tuple:
 
 
 def _dense(D: tuple, U: tuple, f: tuple) -> tuple:
-    """The same for few blocks of NumPy arrays, as dense matrices."""
-    n = D[0].shape[-1]
+    """The same for few blocks of NumPy arrays [lanes, n], as dense matrices."""
+    n = D[0].shape[1]
     k, first, second = np.arange(n), np.arange(n - 1), np.arange(1, n)
-    matrix = np.zeros((*D[0].shape[:-1], n, 2, n, 2))
+    matrix = np.zeros((len(D[0]), n, 2, n, 2))
     for (i, j), d in zip(((0, 0), (0, 1), (1, 0), (1, 1)), (D[0], D[1], D[1], D[2])):
-        matrix[..., k, i, k, j] = d
+        matrix[:, k, i, k, j] = d
     for (i, j), u in zip(((0, 0), (0, 1), (1, 0), (1, 1)), U):
-        matrix[..., first, i, second, j] = matrix[..., second, j, first, i] = u
-    x = np.linalg.solve(matrix.reshape(*D[0].shape[:-1], 2 * n, 2 * n),
-                        np.stack(f, axis=-1).reshape(*f[0].shape[:-1], 2 * n, 1))
-    return x[..., 0::2, 0], x[..., 1::2, 0]
+        matrix[:, first, i, second, j] = matrix[:, second, j, first, i] = u
+    x = np.linalg.solve(matrix.reshape(-1, 2 * n, 2 * n),
+                        np.stack(f, axis=2).reshape(-1, 2 * n, 1))  # [lanes, 2 n, 1]
+    return x[:, 0::2, 0], x[:, 1::2, 0]
 
 
 def _inverse(a, b, c) -> tuple:

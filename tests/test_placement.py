@@ -114,8 +114,9 @@ def test_the_reduction_stays_on_the_device_of_the_signal(shape):
         got = asymmetric_least_squares(torch.zeros(shape, device="meta"), method=method)
         assert got.device.type == "meta" and tuple(got.shape) == shape
         assert got.dtype == torch.float64
-    with pytest.raises(ValueError, match="'rows' runs on the CPU, got a tensor on meta"):
-        asymmetric_least_squares(torch.zeros(shape, device="meta"), method="rows")
+    for method in ("rows", "chunks"):
+        with pytest.raises(ValueError, match=f"'{method}' runs on the CPU, got a tensor on meta"):
+            asymmetric_least_squares(torch.zeros(shape, device="meta"), method=method)
 
 
 def test_the_position_table_is_float32_whatever_the_default():

@@ -156,6 +156,9 @@ def test_als_parts_and_solvers(monkeypatch):
         calls.clear()
         asymmetric_least_squares(long)
         assert [(name, shape) for name, _, _, shape in calls] == want
+    calls.clear()
+    asymmetric_least_squares(np.zeros((2, 31)), method="reduction")  # one lane is the least
+    assert [shape for *_, shape in calls] == [(1, 31)] * 2
 
 
 @pytest.mark.parametrize("method", ["rows", "chunks", "reduction"])
