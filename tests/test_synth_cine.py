@@ -278,25 +278,51 @@ def test_receiver_noise_is_two_channels_of_three_frames():
     assert_equal("drawn in turn", noise.ravel(), streams.places(second, noise.size))
 
 
-def test_beyond_the_body_there_is_noise_alone():
-    """Nothing of chest or heart is cut off where the image is drawn in part, in any frame."""
+def test_beyond_the_body_there_is_air_in_every_frame():
+    colour, flat = tissue.contrast(np.zeros(8)), np.zeros((210, 210), np.float32)
     for subject in range(12):
-        rng = np.random.default_rng(subject)
-        drawn = cine.draw_scene(rng)
-        z = drawn.z.copy()
-        z[:8] = 0
-        colour, flat = tissue.contrast(z[:8]), np.zeros((210, 210), np.float32)
-        roll = 4 * float(np.clip(drawn.slip[1], -2.5, 2.5))
-        frame, within = tissue.body(20 + 1.5 * subject, colour, drawn.chest, flat, roll)
+        drawn = cine.draw_scene(np.random.default_rng(subject))
+        frame, within = tissue.body(20 + 1.5 * subject, colour, drawn.chest, flat,
+                                    cine._roll(drawn))
+        beyond = np.ones((210, 210), bool)
+        beyond[tuple(slice(s.start + (s.start > 0), s.stop - (s.stop < 210)) for s in within)] = 0
+        assert beyond.any() and frame[~beyond].any()
         for shift in (-.875, .875):
             moved = frame.copy()
             tissue.beat(moved, shift)
-            inner = np.zeros((210, 210), bool)
-            rows, columns = (slice(s.start + (s.start > 0), s.stop - (s.stop < 210))
-                             for s in within)
-            inner[rows, columns] = True
-            assert_equal("air", moved[~inner], np.zeros((~inner).sum(), np.float32))
-            assert moved[inner].any() and not inner.all()
+            assert not moved[beyond].any(), subject
+
+
+def test_drawn_in_part_as_in_whole(monkeypatch):
+    """Each tissue within its own box, and signal near body and heart alone, cut nothing off."""
+    whole = slice(0, 210), slice(0, 210)
+    for subject in range(6):
+        latents = physiology.sample(subject, 0)
+        heart = geometry.realise(latents, streams.generator(0, subject, "anatomy"))
+        drawn = cine.draw_scene(streams.generator(0, subject, "cmr"))
+        part, _ = cine.paint(heart, drawn)
+        with monkeypatch.context() as patch:
+            patch.setattr(cine, "_hull", lambda *boxes: whole)
+            patch.setattr(cine, "_around", lambda *given: (slice(None), slice(None)))
+            assert_equal("image", part, cine.paint(heart, drawn)[0])
+
+
+def test_papillary_muscle_against_the_whole_window():
+    """Its box holds all of it, and the share is the law of cosines in each pixel."""
+    cut = seen(hearts())
+    for degrees, turn in ((-45.0, 0.0), (-150.0, 1.0), (70.0, -1.5), (170.0, 0.4)):
+        window = cine._window(cut, np.array([turn, 0.0, 0.0]))
+        rows, columns, share = cine._papillary(cut, window, degrees, .62, 3.6)
+        whole = np.zeros((3, *window.rho.shape), np.float32)
+        whole[:, rows, columns] = share
+        angle = np.degrees(np.arctan2(window.across, window.along)) - degrees
+        point = round((degrees + 180) / 2.5) % 144
+        for phase in range(3):
+            away = cut.endo[phase, point] * .62
+            gap = np.sqrt(window.rho**2 + away**2
+                          - 2 * away * window.rho * np.cos(np.radians(angle))) - 3.6
+            assert_close("share", whole[phase], np.clip(.5 - gap / 2, 0, 1), atol=.05)
+        assert whole.max() == 1 and share.size < whole.size / 10
 
 
 def test_bounds_contain_the_heart():
