@@ -486,6 +486,21 @@ def test_paint_lays_an_ellipse_of_the_right_area():
     assert_close("inside stays", image[100, 90], .7, atol=1e-6)
 
 
+def test_vessels_are_ellipses_of_the_lung():
+    places = [(60.3, 80.9), (100.6, 3.2), (207.8, 120.1), (61.0, 82.0)]  # two at borders, two meet
+    for roll in (0.0, .3):
+        pose = tissue.Pose(103.0, 105.0, math.sin(roll), math.cos(roll))
+        image, want = (np.full((210, 210), .06, np.float32) for _ in range(2))
+        tissue._vessels(image, places, pose)
+        for row, column in places:  # `_paint` turns places by itself
+            down, right = row - pose.y, column - pose.x
+            upright = (pose.y + pose.cos * down - pose.sin * right,
+                       pose.x + pose.sin * down + pose.cos * right)
+            tissue._paint(want, (*upright, 1.6, 2.4), .4, pose)
+        assert_close("vessels", image, want, atol=1e-4)
+        assert image.max() > .39
+
+
 def test_texture_is_smooth_and_scaled():
     field = tissue.texture(rng().standard_normal((27, 27), dtype=np.float32), .05)
     assert_shape("texture", field, (210, 210))

@@ -118,3 +118,46 @@ def test_electrode_noise_advances_the_generator_equally():
     leads.electrode_noise(first)
     leads.electrode_noise(second)
     assert first.bit_generator.state == second.bit_generator.state
+
+
+@pytest.fixture
+def electrodes(monkeypatch):
+    """What `electrode_noise` transforms, and a known signal of the nine electrodes for it."""
+    spectra, signal = [], np.random.default_rng(1).standard_normal((9, 5000)).astype(np.float32)
+
+    def transform(spectrum, samples, axis):
+        assert (samples, axis) == (5000, 1)
+        spectra.append(spectrum.copy())
+        return signal
+
+    monkeypatch.setattr(np.fft, "irfft", transform)
+    return spectra, signal
+
+
+def test_electrode_noise_is_seen_by_the_leads_as_their_electrodes(electrodes):
+    _, signal = electrodes
+    got = leads.electrode_noise(np.random.default_rng(0))
+    want = np.stack([leads.from_electrodes(k) for k in range(9)], axis=1).astype(float) @ signal
+    assert_close("leads", got, want, atol=1e-5)
+
+
+def test_electrode_noise_spectrum_adds_muscle_and_wander(electrodes):
+    """E |X|^2 = 2 (E l^2 (M^2 + W^2) + 2 (E l)^2 M W) for levels l = exp(N(0, .35^2 + .30^2))."""
+    spectra, _ = electrodes
+    for seed in range(300):
+        leads.electrode_noise(np.random.default_rng(seed))
+    f = leads.FREQUENCIES
+    low, variance = np.maximum(f, .05), .35**2 + .30**2
+    muscle = (1 + 8 / low) / (1 + (low / 150) ** 6) * (f > 0)
+    wander = low**-2.2 / (1 + (low / .8) ** 4) * (f > 0)
+    muscle, wander = (rms * 5000 * np.sqrt(power / (4 * power.sum()))
+                      for power, rms in ((muscle, .0055), (wander, .045)))
+    want = 2 * (np.exp(2 * variance) * (muscle**2 + wander**2)
+                + 2 * np.exp(variance) * muscle * wander)
+    got = np.mean(np.abs(np.array(spectra)) ** 2, axis=(0, 1))
+    for first, last in ((.1, .4), (.6, 2.0), (2.0, 8.0), (60.0, 140.0)):
+        band = (f >= first) & (f <= last)
+        assert_close(f"{first} to {last} Hz", got[band].sum() / want[band].sum(), 1.0, atol=.15)
+    crossing = (muscle < 2 * wander) & (wander < 2 * muscle)
+    assert_close("where both count", got[crossing].sum() / want[crossing].sum(), 1.0, atol=.15)
+    assert crossing.sum() >= 3
