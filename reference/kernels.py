@@ -8,12 +8,13 @@
     plain form                                        variant here
     contrastive_loss.clip_loss, [B, B] logits kept    clip_loss_chunked: a few rows of l at a time,
                                                       recomputed in the backward pass (any device)
-                                                      clip_loss_fused: the same in Triton
+                                                      clip_loss_fused: tiles of l in Triton, four
+                                                      launches in all
     baseline.asymmetric_least_squares                 asymmetric_least_squares_fused: one thread a
                                                       lane, in Triton
 
-Both CLIP variants keep 2 B numbers between the passes instead of B^2, so training memory is linear
-in B. `clip_loss_auto` chooses by a documented rule. Triton is the optional extra `kernels`; with
+Both CLIP variants keep a few B numbers between the passes instead of B^2, so training memory is
+linear in B. `clip_loss_auto` chooses by a documented rule. Triton is the optional extra `kernels`; with
 TRITON_INTERPRET=1 in the environment it runs on the CPU, for checking.
 
 Glossary: B subjects, D embedding width, T temperature, w weight of the CMR -> ECG direction, l
@@ -30,7 +31,8 @@ from torch import Tensor
 from reference.baseline import _check as _check_baseline
 from reference.contrastive_loss import _check_number, _check_pair, _common, clip_loss, full_precision
 
-LOGITS_AT_ONCE = 2**23  # of the chunked form: 32 MiB in float32, three buffers of it at the peak
+LOGITS_AT_ONCE = 2**22  # of the chunked form: 16 MiB in float32, three buffers of it at the peak
+LEAST_ROWS = 64  # of the chunked form: products of fewer rows would be slow
 PLAIN_BATCH = 4096  # largest batch whose [B, B] logits (64 MiB, about five buffers) are kept
 LOWEST_TEMPERATURE = 0.025  # of the fused form: exp(-2 / T) must stay a normal float32
 
@@ -54,7 +56,7 @@ def clip_loss_chunked(z_cmr: Tensor, z_ecg: Tensor, temperature: float = 0.1,
         z_cmr, z_ecg: [B, D], row i of both from subject i; any scale.
         temperature: T > 0.
         weight: w in [0, 1] on the CMR -> ECG direction.
-        rows: rows of logits held at a time; default so that they are 2^23 numbers.
+        rows: rows of logits held at a time; default so that they are 2^22 numbers, at least 64.
     Returns:
         Scalar, as `contrastive_loss.clip_loss`.
     Raises:
@@ -66,43 +68,45 @@ def clip_loss_chunked(z_cmr: Tensor, z_ecg: Tensor, temperature: float = 0.1,
     _check_clip(z_cmr, z_ecg, temperature, weight)
     if rows is not None and rows < 1:
         raise ValueError(f"rows must be at least 1, got {rows}")
-    rows = rows or max(1, LOGITS_AT_ONCE // len(z_cmr))
+    rows = rows or max(LEAST_ROWS, LOGITS_AT_ONCE // len(z_cmr))
     cmr, ecg = _common(z_cmr, z_ecg)
     with full_precision(cmr.device):
         return _ChunkedCLIP.apply(cmr, ecg, temperature, weight, rows)
 
 
 def clip_loss_fused(z_cmr: Tensor, z_ecg: Tensor, temperature: float = 0.1, weight: float = 0.75,
-                    *, precision: str = "ieee") -> Tensor:
+                    *, precision: str = "tf32x3") -> Tensor:
     """The CLIP loss without the B x B matrix, in Triton.
 
     Args:
-        z_cmr, z_ecg: [B, D] of one dtype, float32, bfloat16 or float16; D at most 1,024.
+        z_cmr, z_ecg: [B, D] of one dtype, float32, bfloat16 or float16; B D below 2^31 and B below
+            2^23.
         temperature: T >= 0.025: with |l| <= 1 / T no maximum needs to be subtracted.
         weight: w in [0, 1] on the CMR -> ECG direction.
-        precision: of float32 products: "ieee" or, faster and to about three digits, "tf32".
+        precision: of float32 products: "tf32x3", three products of two tf32 parts, about as exact
+            as float32, or, faster and to about three digits, "tf32".
     Returns:
         Scalar float32, as `contrastive_loss.clip_loss`.
     Raises:
-        ValueError, TypeError: as `contrastive_loss.clip_loss`; a temperature or precision that is
-            not allowed; a device Triton does not run on.
+        ValueError, TypeError: as `contrastive_loss.clip_loss`; a temperature, precision or size
+            that is not allowed; a device Triton does not run on.
         RuntimeError: Triton is not installed.
     Source: as `contrastive_loss.clip_loss`.
-    Differs: products take the embeddings in their own dtype with float32 sums; rows and columns are
-        summed in two passes (12 B^2 D operations), so that equal inputs give equal bits.
+    Differs: products take the embeddings in their own dtype (float16 as tf32, which holds it) with
+        float32 sums; rows and columns are summed in one pass, each side has its own in the backward
+        pass (10 B^2 D operations; 2 B^2 D more for each further 128 of D), so that equal inputs
+        give equal bits.
     """
     _check_clip(z_cmr, z_ecg, temperature, weight)
     if temperature < LOWEST_TEMPERATURE:
         raise ValueError(f"temperature={temperature}; at least {LOWEST_TEMPERATURE} is needed here, "
                          "clip_loss_chunked takes any")
-    if precision not in ("ieee", "tf32"):
-        raise ValueError(f"precision must be 'ieee' or 'tf32', got {precision!r}")
+    if precision not in ("tf32x3", "tf32"):
+        raise ValueError(f"precision must be 'tf32x3' or 'tf32', got {precision!r}")
     allowed = (torch.float32, torch.bfloat16, torch.float16)
     if z_cmr.dtype != z_ecg.dtype or z_cmr.dtype not in allowed:
         raise TypeError(f"embeddings are {z_cmr.dtype}, {z_ecg.dtype}; one of {allowed} for both "
                         "is needed")
-    if z_cmr.shape[1] > 1024:
-        raise ValueError(f"width {z_cmr.shape[1]}; at most 1024 is needed")
     _triton(z_cmr.device)
     return _FusedCLIP.apply(z_cmr, z_ecg, temperature, weight, precision)
 
@@ -121,7 +125,8 @@ def asymmetric_least_squares_fused(signal: Tensor, lam: float = 1e7, p: float = 
             Triton does not run on.
         RuntimeError: Triton is not installed.
     Source: Eilers & Boelens 2005; the row recurrences of baseline.py.
-    Differs: 40 bytes of scratch a sample; singular lanes are their own baseline, as there.
+    Differs: 40 bytes of scratch a sample, of 65,536 lanes at a time; singular lanes are their own
+        baseline, as there.
     """
     if not isinstance(signal, Tensor):
         raise TypeError(f"signal must be a tensor, got {type(signal).__name__}")
@@ -142,7 +147,7 @@ class _ChunkedCLIP(torch.autograd.Function):
         R, C = u.new_empty(B), u.new_full((B,), -torch.inf)
         for start in range(0, B, rows):
             part = slice(start, start + rows)
-            logits = u[part] @ v.T / temperature  # [rows, D] @ [D, B] -> [rows, B]
+            logits = (u[part] @ v.T).div_(temperature)  # [rows, D] @ [D, B] -> [rows, B]
             R[part] = logits.logsumexp(dim=1)
             C = torch.logaddexp(C, logits.logsumexp(dim=0))
         ctx.save_for_backward(cmr, ecg, R, C)
@@ -167,9 +172,9 @@ class _ChunkedCLIP(torch.autograd.Function):
         du, dv = torch.empty_like(u), torch.zeros_like(v)
         for start in range(0, B, rows):
             part = slice(start, start + rows)
-            logits = u[part] @ v.T / temperature  # [rows, B]
-            G = weight * (logits - R[part, None]).exp()
-            G += (1 - weight) * logits.sub_(C).exp_()
+            logits = (u[part] @ v.T).div_(temperature)  # [rows, B]
+            G = (logits - R[part, None]).exp_().mul_(weight)
+            G.add_(logits.sub_(C).exp_(), alpha=1 - weight)
             G[:, part].diagonal().sub_(1)
             du[part] = G @ v  # [rows, B] @ [B, D] -> [rows, D]
             dv.addmm_(G.T, u[part])  # [B, rows] @ [rows, D] -> [B, D]
@@ -178,38 +183,24 @@ class _ChunkedCLIP(torch.autograd.Function):
 
 
 class _FusedCLIP(torch.autograd.Function):
-    """The same with Triton's two kernels: sums of exponentials, and products with the gradient."""
+    """The same with Triton's kernels, which leave nothing to torch between the launches."""
 
     @staticmethod
     def forward(ctx, cmr: Tensor, ecg: Tensor, temperature: float, weight: float,
                 precision: str) -> Tensor:
         kernels = _triton(cmr.device)
         cmr, ecg = cmr.contiguous(), ecg.contiguous()
-        r_cmr, r_ecg = _inverse_length(cmr), _inverse_length(ecg)  # [B]
-        sides = (cmr, r_cmr), (ecg, r_ecg)
-        R = kernels.exponential_sums(*sides, temperature, precision)  # sum_j exp(l_ij - 1 / T)
-        C = kernels.exponential_sums(*sides[::-1], temperature, precision)
-        ctx.save_for_backward(cmr, ecg, r_cmr, r_ecg, R, C)
-        ctx.numbers = temperature, weight, precision
-        own = (cmr.float() * ecg.float()).sum(dim=1) * r_cmr * r_ecg  # [B], cosines
-        return (weight * R.log() + (1 - weight) * C.log() + (1 - own) / temperature).mean()
+        ctx.plan = kernels.plan(cmr, temperature, weight, precision)
+        loss, *kept = kernels.loss_and_weights(cmr, ecg, ctx.plan)
+        ctx.save_for_backward(cmr, ecg, *kept)
+        return loss
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient: Tensor):
-        cmr, ecg, r_cmr, r_ecg, R, C = ctx.saved_tensors
-        temperature, weight, precision = ctx.numbers
+        cmr, ecg, *kept = ctx.saved_tensors
         kernels = _triton(cmr.device)
-        a, b = weight / R, (1 - weight) / C  # [B]
-        one, two = (cmr, r_cmr, a), (ecg, r_ecg, b)
-        scale = gradient / (len(cmr) * temperature)
-        gradients = []
-        for (z, r, _), (other, s, _), pair in ((one, two, (one, two)), (two, one, (two, one))):
-            product = kernels.gradient_products(*pair, temperature, precision)  # [B, D] float32
-            product -= other.float() * s[:, None]
-            gradients.append(_through_unit(z.float(), z.float() * r[:, None], product, scale
-                                           ).to(z.dtype))
-        return (*gradients, None, None, None)
+        return (*kernels.gradients(gradient, cmr, ecg, *kept, ctx.plan), None, None, None)
 
 
 def _unit(z: Tensor) -> Tensor:
@@ -223,11 +214,12 @@ def _inverse_length(z: Tensor) -> Tensor:
 
 
 def _through_unit(z: Tensor, unit: Tensor, gradient: Tensor, scale: Tensor) -> Tensor:
-    """Gradient by z of a function of unit = z / |z|; none for a row without direction."""
+    """Gradient by z of a function of unit = z / |z|, in place of the one by unit; none for a row
+    without direction."""
     length = torch.linalg.vector_norm(z, dim=1, keepdim=True)  # [B, 1]
     along = (gradient * unit).sum(dim=1, keepdim=True)
     inward = scale / length.clamp(min=1e-12) * (length > 1e-12)
-    return (gradient - unit * along) * inward
+    return gradient.addcmul_(unit, along, value=-1).mul_(inward)
 
 
 def _check_clip(z_cmr: Tensor, z_ecg: Tensor, temperature: float, weight: float) -> None:

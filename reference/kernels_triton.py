@@ -1,23 +1,31 @@
 """The Triton kernels behind kernels.py; importing this file needs Triton.
 
-    sums       S_i  = sum_j E_ij,                        E_ij = exp((z_i . z'_j r_i r'_j - 1) / T)
-    products   P_id = sum_j E_ij (a_i + b_j) r'_j z'_jd
+    lengths    n_i = |z_i|, o_i = z_i . z'_i / (n_i n'_i)                   both sides in one launch
+    sums       S_i = sum_j E_ij,  S'_j = sum_i E_ij,                        one launch, one product
+               E_ij = exp((z_i . z'_j r_i r'_j - 1) / T),  r = 1 / max(n, 1e-12)
+    finish     loss = mean_i (w log S_i + (1 - w) log S'_i + (1 - o_i) / T)
+    gradients  P_i = sum_j E_ij (w / S_i + (1 - w) / S'_j) r'_j z'_j - r'_i z'_i,  and likewise P'
+               dz_i = (P_i - u_i (u_i . P_i)) r_i / (B T),  u_i = r_i z_i   both sides in one launch
     rows       v_i = d_i - q_{i-1} e_{i-1} - s_{i-2},  s = 1 / v,  e_i = f_i - q_{i-1},  q = e s
                g_i = w_i y_i / lam - q_{i-1} g_{i-1} - s_{i-2} g_{i-2}
                x_i = s_i (g_i - x_{i+2}) - q_i x_{i+1}
 
-A program of the first two owns a tile of rows i and runs over tiles of j; whatever lies outside B
-or D is masked, so B and D may be any numbers. A program of the third owns a block of lanes, one
-thread each; scratch is [T, lanes], so neighbours read neighbours.
+So a forward pass of the loss is three launches (four above B 1,024) and a backward pass one. A
+program owns a tile of rows i and runs over tiles of j; whatever lies outside B or D is masked, so B
+and D may be any numbers. Sums over columns are kept apart by program and added in order, so equal
+inputs give equal bits. A program of `rows` owns a block of lanes, one thread each; scratch is
+[T, lanes], so neighbours read neighbours, and what a row needs is read AHEAD rows before.
 
 Glossary: z z' embeddings of the two sides, r r' their inverse lengths, T temperature (for the
-baseline: samples), a b weights over sums, d f diagonals of W / lam + D'D, y signal, x baseline.
+baseline: samples), w weight of the CMR -> ECG direction (baseline: of a sample), d f diagonals of
+W / lam + D'D, y signal, x baseline.
 Source: kernels.py.
 """
 
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
 import torch
 import triton
@@ -25,54 +33,270 @@ import triton.language as tl
 from torch import Tensor
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-TILE = 64  # rows, and columns, of a tile of logits
+NATIVE = tl.constexpr(not INTERPRETED)  # instructions of the card
+LOG2E = tl.constexpr(1.4426950408889634)
+SHORTEST = tl.constexpr(1e-12)  # a length below counts as this, as in the plain form
+WIDEST = 128  # numbers of an embedding that a program holds at once
+PROGRAMS = 256  # of the sums: each keeps B sums over columns
+FINISH = 1024  # columns that a program of the last step adds up
+MOST = 2**31  # offsets are 32-bit numbers
 LANES = 32  # lanes of a program: one warp
-# of the operands of products; the interpreter multiplies float32 only, which holds both halves
-DTYPES = {torch.float32: tl.float32,
-          torch.bfloat16: tl.float32 if INTERPRETED else tl.bfloat16,
-          torch.float16: tl.float32 if INTERPRETED else tl.float16}
+AHEAD = 8  # rows between reading and use
+LANES_AT_ONCE = 2**16  # 10.5 GB at 5,000 samples
 
 
-def exponential_sums(one: tuple[Tensor, Tensor], two: tuple[Tensor, Tensor], temperature: float,
-                     precision: str) -> Tensor:
-    """S of the first side.
+class Tiles(NamedTuple):
+    """How a kernel cuts its work: rows i, columns j and width d of a tile; warps; stages."""
 
-    Args:
-        one, two: embeddings [B, D] contiguous and inverse lengths [B] float32 of each side.
-        temperature: T.
-        precision: of float32 products.
-    Returns:
-        [B] float32.
-    Source: kernels.py.
-    """
-    (z, r), (other, s) = one, two
-    B, D = z.shape
-    sums = torch.empty(B, dtype=torch.float32, device=z.device)
-    _sums_kernel[(triton.cdiv(B, TILE),)](z, other, r, s, sums, B, D, 1.0 / temperature, TILE,
-                                          _width(D), DTYPES[z.dtype],
-                                          precision)
-    return sums
+    rows: int
+    columns: int
+    width: int
+    warps: int
+    stages: int
 
 
-def gradient_products(one: tuple[Tensor, Tensor, Tensor], two: tuple[Tensor, Tensor, Tensor],
-                      temperature: float, precision: str) -> Tensor:
-    """P of the first side.
+def tiles(B: int, D: int, dtype: torch.dtype) -> Tiles:
+    """Small batches get small tiles, so that there are enough programs for a card.
 
     Args:
-        one, two: embeddings [B, D] contiguous, inverse lengths [B], weights over sums [B].
-        temperature: T.
-        precision: of float32 products.
+        B, D: shape of the embeddings.
+        dtype: of the embeddings.
     Returns:
-        [B, D] float32.
+        Tiles.
+    Source: none; the largest that fit registers and shared memory of every card from compute
+        capability 8.0 on, as the compiler reports them (tests/compile_kernels.py).
+    """
+    width = min(WIDEST, max(16, triton.next_power_of_2(D)))
+    if dtype != torch.bfloat16:
+        return Tiles(16 if B <= 512 else 32, 64, width, 8, 2)
+    if B <= 2048 or D > WIDEST:
+        return Tiles(16 if B <= 512 else 32, 64, width, 4, 3)
+    return Tiles(64, 64, width, 4, 3) if B <= 8192 else Tiles(128, 128, width, 8, 2)
+
+
+class Plan(NamedTuple):
+    """What both passes share."""
+
+    B: int
+    D: int
+    sharpness: float  # 1 / T
+    weight: float
+    options: dict  # of a launch
+
+
+def plan(z: Tensor, temperature: float, weight: float, precision: str) -> Plan:
+    """Tiles and number formats for embeddings [B, D].
+
+    Raises:
+        ValueError: more numbers than 32-bit offsets reach.
     Source: kernels.py.
     """
-    (z, r, a), (other, s, b) = one, two
     B, D = z.shape
-    products = torch.empty(B, D, dtype=torch.float32, device=z.device)
-    _products_kernel[(triton.cdiv(B, TILE),)](z, other, r, s, a, b, products, B, D,
-                                              1.0 / temperature, TILE, _width(D),
-                                              DTYPES[z.dtype], precision)
-    return products
+    if B * max(D, PROGRAMS) >= MOST:
+        raise ValueError(f"embeddings are {B} x {D}; at most {MOST - 1} numbers, and "
+                         f"{(MOST - 1) // PROGRAMS} rows, are allowed")
+    if z.dtype == torch.float16:  # tf32 has its 11 bits and a wider range
+        precision = "tf32"
+    rows, columns, width, warps, stages = tiles(B, D, z.dtype)
+    # the interpreter multiplies float32 only, which holds every bfloat16
+    narrow = z.dtype == torch.bfloat16 and not INTERPRETED
+    return Plan(B, D, 1.0 / temperature, float(weight), {
+        "ROWS": rows, "COLUMNS": columns, "WIDTH": width, "WHOLE": width >= D,
+        "DTYPE": tl.bfloat16 if narrow else tl.float32, "PRECISION": precision,
+        "num_warps": warps, "num_stages": stages})
+
+
+def loss_and_weights(cmr: Tensor, ecg: Tensor, plan: Plan) -> tuple[Tensor, ...]:
+    """Forward pass.
+
+    Args:
+        cmr, ecg: [B, D] contiguous.
+        plan: of these embeddings.
+    Returns:
+        Loss, scalar; lengths n, inverses r, weights w / S and (1 - w) / S', all [2, B], of CMR and
+        ECG; all float32.
+    Source: kernels.py.
+    """
+    B, D, sharpness, weight, options = plan
+    turns = triton.cdiv(triton.cdiv(B, options["ROWS"]), PROGRAMS)
+    programs = triton.cdiv(triton.cdiv(B, options["ROWS"]), turns)
+    blocks = triton.cdiv(B, FINISH)
+    n, r, weights, rows, columns, own, parts = (
+        torch.empty(shape, dtype=torch.float32, device=cmr.device)
+        for shape in ((2, B), (2, B), (2, B), (B,), (programs, B), (B,), (blocks,)))
+    _lengths_kernel[(triton.cdiv(B, 16),)](cmr, ecg, n, r, own, B, D, 16, options["WIDTH"])
+    _sums_kernel[(programs,)](cmr, ecg, r, rows, columns, B, D, sharpness, turns, **options)
+    _finish_kernel[(blocks,)](rows, columns, own, weights, parts, B, programs, sharpness, weight,
+                              FINISH)
+    return parts.sum() if blocks > 1 else parts.reshape(()), n, r, weights
+
+
+def gradients(cotangent: Tensor, cmr: Tensor, ecg: Tensor, n: Tensor, r: Tensor, weights: Tensor,
+              plan: Plan) -> tuple[Tensor, Tensor]:
+    """Backward pass.
+
+    Args:
+        cotangent: scalar float32, of the loss.
+        cmr, ecg: [B, D] contiguous.
+        n, r, weights: as `loss_and_weights` returns them.
+        plan: of these embeddings.
+    Returns:
+        Gradients by both embeddings, [B, D] in their dtype.
+    Source: kernels.py.
+    """
+    B, D, sharpness, _, options = plan
+    # the interpreter cuts off what does not fit a narrow number, where a card rounds
+    dtype = torch.float32 if INTERPRETED else cmr.dtype
+    by_cmr, by_ecg = (torch.empty_like(z, dtype=dtype) for z in (cmr, ecg))
+    grid = triton.cdiv(B, options["ROWS"]), 2, triton.cdiv(D, options["WIDTH"])
+    _gradients_kernel[grid](cmr, ecg, n, r, weights, cotangent, by_cmr, by_ecg, B, D, sharpness,
+                            **options)
+    return by_cmr.to(cmr.dtype), by_ecg.to(cmr.dtype)
+
+
+@triton.jit
+def _lengths_kernel(cmr, ecg, n, r, own, B, D, ROWS: tl.constexpr, WIDTH: tl.constexpr):
+    i = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    one, two, both = tl.zeros([ROWS], tl.float32), tl.zeros([ROWS], tl.float32), \
+        tl.zeros([ROWS], tl.float32)
+    for start in range(0, D, WIDTH):
+        u = _tile(cmr, i, start + tl.arange(0, WIDTH), B, D).to(tl.float32)
+        v = _tile(ecg, i, start + tl.arange(0, WIDTH), B, D).to(tl.float32)
+        one += tl.sum(u * u, axis=1)
+        two += tl.sum(v * v, axis=1)
+        both += tl.sum(u * v, axis=1)
+    one, two = tl.sqrt_rn(one), tl.sqrt_rn(two)
+    by_one = tl.div_rn(1.0, tl.maximum(one, SHORTEST))
+    by_two = tl.div_rn(1.0, tl.maximum(two, SHORTEST))
+    tl.store(n + i, one, mask=i < B)
+    tl.store(n + B + i, two, mask=i < B)
+    tl.store(r + i, by_one, mask=i < B)
+    tl.store(r + B + i, by_two, mask=i < B)
+    tl.store(own + i, both * by_one * by_two, mask=i < B)
+
+
+@triton.jit
+def _sums_kernel(cmr, ecg, r, rows, columns, B, D, sharpness, turns, ROWS: tl.constexpr,
+                 COLUMNS: tl.constexpr, WIDTH: tl.constexpr, WHOLE: tl.constexpr,
+                 DTYPE: tl.constexpr, PRECISION: tl.constexpr):
+    for turn in range(turns):
+        i = (tl.program_id(0) * turns + turn) * ROWS + tl.arange(0, ROWS)
+        scale = tl.load(r + i, mask=i < B, other=1.0) * sharpness * LOG2E
+        shift = tl.where(i < B, sharpness * LOG2E, float("inf"))  # rows outside: E = 0
+        here = _tile(cmr, i, tl.arange(0, WIDTH), B, D).to(DTYPE)
+        total = tl.zeros([ROWS], dtype=tl.float32)
+        for start in range(0, B, COLUMNS):
+            j = start + tl.arange(0, COLUMNS)
+            there = _tile(ecg, j, tl.arange(0, WIDTH), B, D).to(DTYPE)
+            product = tl.dot(here, tl.trans(there), input_precision=PRECISION)
+            if not WHOLE:
+                product = _further(product, cmr, ecg, i, j, B, D, WIDTH, DTYPE, PRECISION)
+            s = tl.load(r + B + j, mask=j < B, other=0.0)
+            outside = tl.where(j < B, 0.0, float("-inf"))  # columns outside: E = 0
+            E = _exp2((product * s[None, :] + outside[None, :]) * scale[:, None] - shift[:, None])
+            total += tl.sum(E, axis=1)
+            at = columns + tl.program_id(0) * B + j
+            column = tl.sum(E, axis=0)
+            if turn > 0:
+                column += tl.load(at, mask=j < B, other=0.0)
+            tl.store(at, column, mask=j < B)
+        tl.store(rows + i, total, mask=i < B)
+
+
+@triton.jit
+def _finish_kernel(rows, columns, own, weights, parts, B, programs, sharpness, weight,
+                   COLUMNS: tl.constexpr):
+    j = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    column = tl.zeros([COLUMNS], dtype=tl.float32)
+    for program in range(programs):
+        column += tl.load(columns + program * B + j, mask=j < B, other=1.0)
+    row = tl.load(rows + j, mask=j < B, other=1.0)
+    tl.store(weights + j, weight / row, mask=j < B)
+    tl.store(weights + B + j, (1.0 - weight) / column, mask=j < B)
+    cosine = tl.load(own + j, mask=j < B, other=1.0)
+    term = weight * tl.log(row) + (1.0 - weight) * tl.log(column) + (1.0 - cosine) * sharpness
+    tl.store(parts + tl.program_id(0), tl.sum(tl.where(j < B, term, 0.0)) / B)
+
+
+@triton.jit
+def _gradients_kernel(cmr, ecg, n, r, weights, cotangent, by_cmr, by_ecg, B, D, sharpness,
+                      ROWS: tl.constexpr, COLUMNS: tl.constexpr, WIDTH: tl.constexpr,
+                      WHOLE: tl.constexpr, DTYPE: tl.constexpr, PRECISION: tl.constexpr):
+    if tl.program_id(1) == 0:
+        z, other, by, here_at, there_at = cmr, ecg, by_cmr, 0, B
+    else:
+        z, other, by, here_at, there_at = ecg, cmr, by_ecg, B, 0
+    i = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    d = tl.program_id(2) * WIDTH + tl.arange(0, WIDTH)  # which part of the gradients
+    inverse = tl.load(r + here_at + i, mask=i < B, other=0.0)
+    a = tl.load(weights + here_at + i, mask=i < B, other=0.0)
+    shift = sharpness * LOG2E
+    scale = inverse * shift
+    here = _tile(z, i, tl.arange(0, WIDTH), B, D).to(DTYPE)
+    total = tl.zeros([ROWS, WIDTH], dtype=tl.float32)
+    along = tl.zeros([ROWS], dtype=tl.float32)  # z_i . P_i
+    for start in range(0, B, COLUMNS):
+        j = start + tl.arange(0, COLUMNS)
+        there = _tile(other, j, tl.arange(0, WIDTH), B, D).to(DTYPE)
+        product = tl.dot(here, tl.trans(there), input_precision=PRECISION)
+        if not WHOLE:
+            product = _further(product, z, other, i, j, B, D, WIDTH, DTYPE, PRECISION)
+            there = _tile(other, j, d, B, D).to(DTYPE)
+        s = tl.load(r + there_at + j, mask=j < B, other=0.0)  # columns outside: G = 0
+        b = tl.load(weights + there_at + j, mask=j < B, other=0.0) * s
+        E = _exp2(product * s[None, :] * scale[:, None] - shift)
+        G = E * (a[:, None] * s[None, :] + b[None, :])
+        if not WHOLE:
+            along += tl.sum(G * product, axis=1)
+        total += tl.dot(G.to(DTYPE), there, input_precision=PRECISION)
+    one = _tile(z, i, d, B, D).to(tl.float32) * inverse[:, None]
+    s = tl.load(r + there_at + i, mask=i < B, other=0.0)
+    total -= _tile(other, i, d, B, D).to(tl.float32) * s[:, None]
+    if WHOLE:
+        along = tl.sum(total * one, axis=1)
+    else:
+        along = (along - _own(z, other, i, B, D, WIDTH) * s) * inverse
+    length = tl.load(n + here_at + i, mask=i < B, other=0.0)
+    inward = tl.where(length > SHORTEST, tl.load(cotangent) * sharpness * inverse / B, 0.0)
+    found = (total - one * along[:, None]) * inward[:, None]
+    at, inside = by + i[:, None] * D + d[None, :], (i[:, None] < B) & (d[None, :] < D)
+    tl.store(at, found.to(by.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _tile(z, i, d, B, D):
+    return tl.load(z + i[:, None] * D + d[None, :], mask=(i[:, None] < B) & (d[None, :] < D),
+                   other=0.0)
+
+
+@triton.jit
+def _exp2(x):
+    if NATIVE:  # results below 2^-126, which none is that counts, become 0
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x],
+                                         dtype=tl.float32, is_pure=True, pack=1)
+    return tl.exp2(x)
+
+
+@triton.jit
+def _further(product, one, two, i, j, B, D, WIDTH: tl.constexpr, DTYPE: tl.constexpr,
+             PRECISION: tl.constexpr):
+    """Products of the widths after the first."""
+    for start in range(WIDTH, D, WIDTH):
+        here = _tile(one, i, start + tl.arange(0, WIDTH), B, D).to(DTYPE)
+        there = _tile(two, j, start + tl.arange(0, WIDTH), B, D).to(DTYPE)
+        product += tl.dot(here, tl.trans(there), input_precision=PRECISION)
+    return product
+
+
+@triton.jit
+def _own(one, two, i, B, D, WIDTH: tl.constexpr):
+    """z_i . z'_i."""
+    total = tl.sum(_tile(one, i, tl.arange(0, WIDTH), B, D).to(tl.float32)
+                   * _tile(two, i, tl.arange(0, WIDTH), B, D).to(tl.float32), axis=1)
+    for start in range(WIDTH, D, WIDTH):
+        total += tl.sum(_tile(one, i, start + tl.arange(0, WIDTH), B, D).to(tl.float32)
+                        * _tile(two, i, start + tl.arange(0, WIDTH), B, D).to(tl.float32), axis=1)
+    return total
 
 
 def least_squares(lanes: Tensor, lam: float, p: float, iterations: int) -> Tensor:
@@ -80,6 +304,15 @@ def least_squares(lanes: Tensor, lam: float, p: float, iterations: int) -> Tenso
 
     Source: kernels.py.
     """
+    found = torch.empty_like(lanes)
+    most = min(LANES_AT_ONCE, max(1, (MOST - 1) // (lanes.shape[1] + 2 * AHEAD)))
+    for start in range(0, len(lanes), most):
+        part = slice(start, start + most)
+        found[part] = _least_squares(lanes[part], lam, p, iterations)
+    return found
+
+
+def _least_squares(lanes: Tensor, lam: float, p: float, iterations: int) -> Tensor:
     count, T = lanes.shape
     y = lanes.T.contiguous()  # [T, lanes]
     x, s, q = torch.empty_like(y), torch.empty_like(y), torch.empty_like(y)
@@ -88,100 +321,85 @@ def least_squares(lanes: Tensor, lam: float, p: float, iterations: int) -> Tenso
     numbers[0].fill_(1.0 / lam)
     numbers[1].fill_(p)
     ties = torch.zeros(count, dtype=torch.int32, device=y.device)
-    if count:
-        _rows_kernel[(triton.cdiv(count, LANES),)](y, x, s, q, numbers, ties, T, count, iterations,
-                                                   LANES, num_warps=1)
+    _rows_kernel[(triton.cdiv(count, LANES),)](y, x, s, q, numbers, ties, T, count, iterations,
+                                               LANES, AHEAD, num_warps=1)
     own = (ties > T - 2) | (y == y[0]).all(dim=0)  # singular: the signal is its own baseline
-    return torch.where(own, y, x).T.contiguous()
-
-
-def _width(D: int) -> int:
-    return max(16, triton.next_power_of_2(D))  # a product needs at least 16
+    return torch.where(own, y, x).T
 
 
 @triton.jit
-def _sums_kernel(z, other, r, s, sums, B, D, sharpness, TILE: tl.constexpr, WIDTH: tl.constexpr,
-                 DTYPE: tl.constexpr, PRECISION: tl.constexpr):
-    i = tl.program_id(0).to(tl.int64) * TILE + tl.arange(0, TILE)
-    d = tl.arange(0, WIDTH)
-    here = tl.load(z + i[:, None] * D + d, mask=(i[:, None] < B) & (d < D), other=0.0).to(DTYPE)
-    scale = tl.load(r + i, mask=i < B, other=0.0)
-    total = tl.zeros([TILE], dtype=tl.float32)
-    for start in range(0, B, TILE):
-        j = start + tl.arange(0, TILE).to(tl.int64)
-        there = tl.load(other + j[:, None] * D + d, mask=(j[:, None] < B) & (d < D), other=0.0)
-        there = there.to(DTYPE)
-        length = tl.load(s + j, mask=j < B, other=0.0)
-        cosine = tl.dot(here, tl.trans(there), input_precision=PRECISION)
-        cosine = cosine * scale[:, None] * length[None, :]
-        E = tl.exp((cosine - 1.0) * sharpness)
-        total += tl.sum(tl.where(j[None, :] < B, E, 0.0), axis=1)
-    tl.store(sums + i, total, mask=i < B)
-
-
-@triton.jit
-def _products_kernel(z, other, r, s, a, b, products, B, D, sharpness, TILE: tl.constexpr,
-                     WIDTH: tl.constexpr, DTYPE: tl.constexpr, PRECISION: tl.constexpr):
-    i = tl.program_id(0).to(tl.int64) * TILE + tl.arange(0, TILE)
-    d = tl.arange(0, WIDTH)
-    here = tl.load(z + i[:, None] * D + d, mask=(i[:, None] < B) & (d < D), other=0.0).to(DTYPE)
-    scale = tl.load(r + i, mask=i < B, other=0.0)
-    row = tl.load(a + i, mask=i < B, other=0.0)
-    total = tl.zeros([TILE, WIDTH], dtype=tl.float32)
-    for start in range(0, B, TILE):
-        j = start + tl.arange(0, TILE).to(tl.int64)
-        there = tl.load(other + j[:, None] * D + d, mask=(j[:, None] < B) & (d < D), other=0.0)
-        there = there.to(DTYPE)
-        length = tl.load(s + j, mask=j < B, other=0.0)  # 0 outside: adds nothing below
-        column = tl.load(b + j, mask=j < B, other=0.0)
-        cosine = tl.dot(here, tl.trans(there), input_precision=PRECISION)
-        cosine = cosine * scale[:, None] * length[None, :]
-        E = tl.exp((cosine - 1.0) * sharpness)
-        G = E * (row[:, None] + column[None, :]) * length[None, :]
-        total += tl.dot(G.to(DTYPE), there, input_precision=PRECISION)
-    tl.store(products + i[:, None] * D + d, total, mask=(i[:, None] < B) & (d < D))
-
-
-@triton.jit
-def _rows_kernel(y, x, s, q, numbers, ties, T, count, iterations, LANES: tl.constexpr):
-    lane = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
+def _rows_kernel(y, x, s, q, numbers, ties, T, count, iterations, LANES: tl.constexpr,
+                 AHEAD: tl.constexpr):
+    lane = tl.program_id(0) * LANES + tl.arange(0, LANES)
     live = lane < count
     inverse_lam, p = tl.load(numbers), tl.load(numbers + 1)
     zero = tl.zeros([LANES], dtype=tl.float64)
-    worst = tl.zeros([LANES], dtype=tl.int32)
+    none = tl.zeros([LANES], dtype=tl.int32)
+    worst = none
+    blocks = tl.cdiv(T, AHEAD)
     for iteration in range(iterations):
-        tied = tl.zeros([LANES], dtype=tl.int32)
-        at, i = lane, tl.zeros([LANES], dtype=tl.int32)
+        later = live & (none + iteration > 0)  # the first time there is no baseline yet
+        signals, olds = (), ()
+        for k in tl.static_range(AHEAD):
+            signals = signals + (_row(y, lane, none + k, T, count, live),)
+            olds = olds + (_row(x, lane, none + k, T, count, later),)
+        tied = none
         e1, q1, s1, s2, g1, g2 = zero, zero, zero, zero, zero, zero  # of rows i - 1 and i - 2
-        for _ in range(T):
-            signal = tl.load(y + at, mask=live, other=0.0)
-            w = zero + 1.0
-            if iteration > 0:
-                old = tl.load(x + at, mask=live, other=0.0)
+        for block in range(blocks):
+            next_signals, next_olds = (), ()
+            for k in tl.static_range(AHEAD):
+                i = none + block * AHEAD + k
+                signal, old = signals[k], olds[k]
+                next_signals = next_signals + (_row(y, lane, i + AHEAD, T, count, live),)
+                next_olds = next_olds + (_row(x, lane, i + AHEAD, T, count, later),)
                 w = tl.where(signal > old, p, tl.where(signal < old, 1.0 - p, signal - old))
-                tied += (signal == old).to(tl.int32)
-            w = w * inverse_lam
-            # D'D: diagonal 1 5 6 .. 6 5 1, beside it -2 -4 .. -4 -2 0
-            first = (i < T - 2).to(tl.float64)
-            second = ((i >= 1) & (i < T - 1)).to(tl.float64)
-            third = (i >= 2).to(tl.float64)
-            v = w + first + 4.0 * second + third - q1 * e1 - s2
-            s0 = 1.0 / v
-            e0 = -2.0 * first - 2.0 * second - q1
-            q0 = e0 * s0
-            g0 = w * signal - q1 * g1 - s2 * g2
-            tl.store(s + at, s0, mask=live)
-            tl.store(q + at, q0, mask=live)
-            tl.store(x + at, g0, mask=live)
-            e1, q1, s2, s1, g2, g1 = e0, q0, s1, s0, g1, g0
-            at, i = at + count, i + 1
+                w = tl.where(later, w, 1.0) * inverse_lam
+                tied += (later & (signal == old) & (i < T)).to(tl.int32)
+                # D'D: diagonal 1 5 6 .. 6 5 1, beside it -2 -4 .. -4 -2 0
+                first, third = (i < T - 2).to(tl.int32), (i >= 2).to(tl.int32)
+                second = ((i >= 1) & (i < T - 1)).to(tl.int32)
+                v = w + (first + 4 * second + third).to(tl.float64) - s2 - e1 * e1 * s1
+                s0 = _inverse(v)
+                e0 = (-2 * first - 2 * second).to(tl.float64) - q1
+                q0 = e0 * s0
+                g0 = w * signal - q1 * g1 - s2 * g2
+                at, inside = lane + i * count, live & (i < T)
+                tl.store(s + at, s0, mask=inside)
+                tl.store(q + at, q0, mask=inside)
+                tl.store(x + at, g0, mask=inside)
+                e1, q1, s2, s1, g2, g1 = e0, q0, s1, s0, g1, g0
+            signals, olds = next_signals, next_olds
+        factors, slopes, sides = (), (), ()
+        for k in tl.static_range(AHEAD):
+            i = none + blocks * AHEAD - 1 - k
+            factors = factors + (_row(s, lane, i, T, count, live),)
+            slopes = slopes + (_row(q, lane, i, T, count, live),)
+            sides = sides + (_row(x, lane, i, T, count, live),)
         x1, x2 = zero, zero  # of rows i + 1 and i + 2
-        for _ in range(T):
-            at -= count
-            s0 = tl.load(s + at, mask=live, other=0.0)
-            q0 = tl.load(q + at, mask=live, other=0.0)
-            x0 = (tl.load(x + at, mask=live, other=0.0) - x2) * s0 - q0 * x1
-            tl.store(x + at, x0, mask=live)
-            x2, x1 = x1, x0
+        for block in range(blocks):
+            next_factors, next_slopes, next_sides = (), (), ()
+            for k in tl.static_range(AHEAD):
+                i = none + (blocks - block) * AHEAD - 1 - k
+                x0 = (sides[k] - x2) * factors[k] - slopes[k] * x1  # 0 outside
+                next_factors = next_factors + (_row(s, lane, i - AHEAD, T, count, live),)
+                next_slopes = next_slopes + (_row(q, lane, i - AHEAD, T, count, live),)
+                next_sides = next_sides + (_row(x, lane, i - AHEAD, T, count, live),)
+                tl.store(x + lane + i * count, x0, mask=live & (i < T))
+                x2, x1 = x1, x0
+            factors, slopes, sides = next_factors, next_slopes, next_sides
         worst = tl.maximum(worst, tied)
     tl.store(ties + lane, worst, mask=live)
+
+
+@triton.jit
+def _row(numbers, lane, i, T, count, live):
+    return tl.load(numbers + lane + i * count, mask=live & (i >= 0) & (i < T),
+                   other=0.0)
+
+
+@triton.jit
+def _inverse(v):
+    if NATIVE:
+        return tl.inline_asm_elementwise("rcp.rn.f64 $0, $1;", "=d,d", [v], dtype=tl.float64,
+                                         is_pure=True, pack=1)
+    return 1.0 / v

@@ -132,9 +132,11 @@ def test_clip_loss_chunked_is_linear_in_the_batch():
 
 def test_rows_at_once_are_bounded(monkeypatch):
     monkeypatch.setattr(kernels, "LOGITS_AT_ONCE", 1024)
+    monkeypatch.setattr(kernels, "LEAST_ROWS", 1)
     assert peak(kernels.clip_loss_chunked, 256, 4)[0] == 1024
     monkeypatch.setattr(kernels, "LOGITS_AT_ONCE", 10)
-    assert peak(kernels.clip_loss_chunked, 33, 1)[0] == 33  # one row at least
+    monkeypatch.setattr(kernels, "LEAST_ROWS", 3)
+    assert peak(kernels.clip_loss_chunked, 33, 1)[0] == 3 * 33
 
 
 def test_clip_loss_auto(monkeypatch):
@@ -199,6 +201,37 @@ def test_clip_loss_fused_at_a_thousand():
 
 
 @needs_triton
+@pytest.mark.parametrize("B, D", [(20, 129), (40, 300), (70, 256)])
+def test_clip_loss_fused_of_wide_embeddings(B, D):
+    z = pair(B, D, torch.float32)
+    assert_same(loss_and_gradients(kernels.clip_loss_fused, *z, 0.1, 0.6), wanted(*z, 0.1, 0.6),
+                COSINE / 0.1, COSINE / 0.1)
+
+
+@needs_triton
+@pytest.mark.parametrize("rows, columns, width", [(128, 128, 32), (64, 64, 16), (16, 64, 16),
+                                                  (32, 32, 32)])
+def test_clip_loss_fused_with_any_tiles(rows, columns, width, monkeypatch):
+    from reference import kernels_triton
+    monkeypatch.setattr(kernels_triton, "tiles",
+                        lambda *_: kernels_triton.Tiles(rows, columns, width, 4, 2))
+    z = pair(257, 30, torch.float32)
+    assert_same(loss_and_gradients(kernels.clip_loss_fused, *z), wanted(*z), COSINE / 0.1,
+                COSINE / 0.1)
+
+
+@needs_triton
+@pytest.mark.parametrize("programs", [1, 3, 16])
+def test_clip_loss_fused_with_few_programs(programs, monkeypatch):
+    from reference import kernels_triton
+    monkeypatch.setattr(kernels_triton, "PROGRAMS", programs)
+    monkeypatch.setattr(kernels_triton, "FINISH", 64)
+    z = pair(257, 9, torch.float32)  # 17 tiles of rows
+    assert_same(loss_and_gradients(kernels.clip_loss_fused, *z), wanted(*z), COSINE / 0.1,
+                COSINE / 0.1)
+
+
+@needs_triton
 @pytest.mark.parametrize("temperature, weight", [(0.025, 0.75), (0.1, 0.0), (1.0, 1.0)])
 def test_clip_loss_fused_numbers(temperature, weight):
     z = pair(70, 9, torch.float32)
@@ -226,10 +259,11 @@ def test_clip_loss_fused_repeats_its_bits():
 @needs_triton
 @pytest.mark.parametrize("options, error, words", [
     ({"temperature": 0.02}, ValueError, "at least 0.025"),
-    ({"precision": "fp8"}, ValueError, "'ieee' or 'tf32', got 'fp8'"),
+    ({"precision": "ieee"}, ValueError, "'tf32x3' or 'tf32', got 'ieee'"),
     ({"z_cmr": torch.ones(5, 3, dtype=torch.float64),
       "z_ecg": torch.ones(5, 3, dtype=torch.float64)}, TypeError, "float64"),
-    ({"z_cmr": torch.ones(2, 1025), "z_ecg": torch.ones(2, 1025)}, ValueError, "1025")])
+    ({"z_cmr": torch.ones(1, 1).expand(2**23, 1), "z_ecg": torch.ones(1, 1).expand(2**23, 1)},
+     ValueError, "8388608 x 1; at most 2147483647 numbers, and 8388607 rows")])
 def test_clip_loss_fused_bad_input(options, error, words):
     with pytest.raises(error, match=words):
         kernels.clip_loss_fused(**{"z_cmr": torch.ones(5, 3), "z_ecg": torch.ones(5, 3),
@@ -261,11 +295,22 @@ def test_asymmetric_least_squares_fused(count, T, lam, p, iterations):
 
 @needs_triton
 def test_asymmetric_least_squares_fused_at_the_methods_numbers():
-    y = lanes(6, 300).reshape(2, 3, 300).to(torch.float32)
+    y = lanes(6, 150).reshape(2, 3, 150).to(torch.float32)
     got = kernels.asymmetric_least_squares_fused(y.to(DEVICE)).cpu()
     want = asymmetric_least_squares(y.double(), method="reduction")
     assert got.shape == y.shape
     assert float((got - want).norm() / want.norm()) < 1e-7
+
+
+@needs_triton
+def test_asymmetric_least_squares_fused_some_lanes_at_a_time(monkeypatch):
+    from reference import kernels_triton
+    y = lanes(7, 20).to(DEVICE)
+    whole = kernels.asymmetric_least_squares_fused(y, 1e3)
+    for name, value in (("LANES_AT_ONCE", 3), ("MOST", 3 * (20 + 2 * kernels_triton.AHEAD) + 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(kernels_triton, name, value)
+            assert torch.equal(kernels.asymmetric_least_squares_fused(y, 1e3), whole)
 
 
 @needs_triton
