@@ -281,7 +281,7 @@ def lanes(count: int, T: int) -> torch.Tensor:
 
 
 @needs_triton
-@pytest.mark.parametrize("count, T", [(1, 3), (5, 4), (33, 30), (40, 61)])
+@pytest.mark.parametrize("count, T", [(1, 3), (5, 4), (40, 16), (33, 37)])
 @pytest.mark.parametrize("lam, p, iterations", [(1e2, 0.3, 5), (1e4, 0.7, 3), (10.0, 0.1, 1)])
 def test_asymmetric_least_squares_fused(count, T, lam, p, iterations):
     y = lanes(count, T)
@@ -295,7 +295,7 @@ def test_asymmetric_least_squares_fused(count, T, lam, p, iterations):
 
 @needs_triton
 def test_asymmetric_least_squares_fused_at_the_methods_numbers():
-    y = lanes(6, 150).reshape(2, 3, 150).to(torch.float32)
+    y = lanes(6, 100).reshape(2, 3, 100).to(torch.float32)
     got = kernels.asymmetric_least_squares_fused(y.to(DEVICE)).cpu()
     want = asymmetric_least_squares(y.double(), method="reduction")
     assert got.shape == y.shape
@@ -305,12 +305,13 @@ def test_asymmetric_least_squares_fused_at_the_methods_numbers():
 @needs_triton
 def test_asymmetric_least_squares_fused_some_lanes_at_a_time(monkeypatch):
     from reference import kernels_triton
-    y = lanes(7, 20).to(DEVICE)
-    whole = kernels.asymmetric_least_squares_fused(y, 1e3)
-    for name, value in (("LANES_AT_ONCE", 3), ("MOST", 3 * (20 + 2 * kernels_triton.AHEAD) + 1)):
+    y = lanes(5, 9).to(DEVICE)
+    whole = kernels.asymmetric_least_squares_fused(y, 1e3, iterations=2)
+    for name, value in (("LANES_AT_ONCE", 3), ("MOST", 3 * (9 + 2 * kernels_triton.AHEAD) + 1)):
         with monkeypatch.context() as patch:
             patch.setattr(kernels_triton, name, value)
-            assert torch.equal(kernels.asymmetric_least_squares_fused(y, 1e3), whole)
+            found = kernels.asymmetric_least_squares_fused(y, 1e3, iterations=2)
+            assert torch.equal(found, whole)
 
 
 @needs_triton

@@ -24,6 +24,8 @@ from reference.contrastive_loss import clip_loss
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None,
                                   reason="triton is not installed")
 D = 128
+# bytes that a program may have on a card of this capability; 8.6 has the least of all
+SHARED = {"8.6": 99 * 1024, "9.0": 227 * 1024}
 ALLOCATIONS = {"empty", "empty_like", "new_empty", "detach", "view", "alias", "ones_like",
                "_unsafe_view"}
 
@@ -117,8 +119,8 @@ def test_launches_of_the_fused_form(B, further, launched):
 
 @pytest.fixture(scope="module")
 def compiled() -> list[dict]:
-    """What tests/compile_kernels.py prints for the smallest and the largest common cards."""
-    done = subprocess.run([sys.executable, ROOT / "tests" / "compile_kernels.py", "8.0", "9.0"],
+    """What tests/compile_kernels.py prints for two generations of cards."""
+    done = subprocess.run([sys.executable, ROOT / "tests" / "compile_kernels.py", *SHARED],
                           capture_output=True, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -127,14 +129,13 @@ def compiled() -> list[dict]:
 def test_every_kernel_fits_every_card(compiled):
     assert {row["kernel"] for row in compiled} == {
         "_lengths_kernel", "_sums_kernel", "_finish_kernel", "_gradients_kernel", "_rows_kernel"}
-    too_large = [row for row in compiled if row["shared"] > 99 * 1024]  # 8.6 and 8.9 have the least
-    assert not too_large
+    assert not [row for row in compiled if row["shared"] > SHARED[row["capability"]]]
 
 
 @needs_triton
 def test_registers_suffice_at_the_width_of_the_method(compiled):
     rows = [row for row in compiled if row.get("D", D) == D]
-    assert len(rows) >= 2 * (2 * 8 + 3)
+    assert len(rows) == 2 * (2 * 7 + 3)
     assert not [row for row in rows if row["spilled"] > 64]
     assert all(row["spilled"] == 0 for row in rows if row["kernel"] == "_rows_kernel")
 
