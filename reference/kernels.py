@@ -10,6 +10,8 @@
                                                       recomputed in the backward pass (any device)
                                                       clip_loss_fused: tiles of l in Triton, four
                                                       launches in all
+    masked_modelling.MaskedAutoencoder.loss           reconstruction_loss_fused: input and prediction
+                                                      read once in each pass, in Triton
     baseline.asymmetric_least_squares                 asymmetric_least_squares_fused: one thread a
                                                       lane, in Triton
 
@@ -19,7 +21,7 @@ TRITON_INTERPRET=1 in the environment it runs on the CPU, for checking.
 
 Glossary: B subjects, D embedding width, T temperature, w weight of the CMR -> ECG direction, l
 logits, r inverse lengths, z embeddings (CMR rows, ECG columns); baseline: see baseline.py.
-Source: contrastive_loss.py and baseline.py; recomputation after Chen et al. 2016 and Dao et al.
+Source: contrastive_loss.py, masked_modelling.py and baseline.py; recomputation after Chen et al. 2016 and Dao et al.
 2022.
 """
 
@@ -109,6 +111,42 @@ def clip_loss_fused(z_cmr: Tensor, z_ecg: Tensor, temperature: float = 0.1, weig
                         "is needed")
     _triton(z_cmr.device)
     return _FusedCLIP.apply(z_cmr, z_ecg, temperature, weight, precision)
+
+
+def reconstruction_loss_fused(x: Tensor, prediction: Tensor, ncc_weight: float = 0.1) -> Tensor:
+    """Loss of stage 1 over all patches, 0.9 MSE + 0.1 (1 - NCC), in Triton.
+
+    Args:
+        x: [B, 1, V, T], input.
+        prediction: [B, L, P] with L P = V T: patches of one lead and P samples, in the order
+            lead, time, as `MaskedAutoencoder` with one-lead patches predicts them.
+        ncc_weight: w in [0, 1].
+    Returns:
+        Scalar float32; its gradient goes to the prediction.
+    Raises:
+        ValueError, TypeError: shapes that do not fit, a patch that does not divide a lead, T < 2,
+            ncc_weight outside [0, 1], an input that asks for a gradient, dtypes other than
+            float32, bfloat16 and float16, a device Triton does not run on.
+        RuntimeError: Triton is not installed.
+    Source: as `MaskedAutoencoder.loss`.
+    Differs: all sums are in float32, also those of a narrow prediction's correlation; for the
+        other choices of the loss (removed patches only, normalised patches) take the plain form.
+    """
+    B, C, V, T = x.shape if x.ndim == 4 else (0, 0, 0, 0)
+    L, P = prediction.shape[1:] if prediction.ndim == 3 else (0, 0)
+    if C != 1 or T < 2 or P == 0 or T % P or (len(prediction), L * P) != (B, V * T):
+        raise ValueError(f"input {list(x.shape)} and prediction {list(prediction.shape)}; "
+                         "[B, 1, V, T >= 2] and [B, V T / P, P] with P dividing T are needed")
+    _check_number("ncc_weight", ncc_weight, 0.0, 1.0)
+    allowed = (torch.float32, torch.bfloat16, torch.float16)
+    if x.dtype not in allowed or prediction.dtype not in allowed:
+        raise TypeError(f"dtypes are {x.dtype}, {prediction.dtype}; {allowed} are allowed")
+    if x.requires_grad:
+        raise ValueError("the input asks for a gradient; only the prediction has one")
+    if x.device != prediction.device:
+        raise ValueError(f"input on {x.device}, prediction on {prediction.device}")
+    _triton(x.device)
+    return _FusedReconstruction.apply(x, prediction, ncc_weight)
 
 
 def asymmetric_least_squares_fused(signal: Tensor, lam: float = 1e7, p: float = 0.3,
@@ -201,6 +239,29 @@ class _FusedCLIP(torch.autograd.Function):
         cmr, ecg, *kept = ctx.saved_tensors
         kernels = _triton(cmr.device)
         return (*kernels.gradients(gradient, cmr, ecg, *kept, ctx.plan), None, None, None)
+
+
+class _FusedReconstruction(torch.autograd.Function):
+    """Leads of all records as rows; four numbers of each are kept for the backward pass."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, prediction: Tensor, weight: float) -> Tensor:
+        T = x.shape[-1]
+        B, L, P = prediction.shape
+        leads, y = x.reshape(-1, T).contiguous(), prediction.reshape(-1, T).contiguous()
+        ctx.numbers = weight, 1 / (P * (B * L + 1e-5))
+        loss, kept = _triton(x.device).reconstruction_errors(leads, y, *ctx.numbers)
+        ctx.save_for_backward(leads, y, kept)
+        ctx.shape = prediction.shape
+        return loss
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient: Tensor):
+        leads, y, kept = ctx.saved_tensors
+        kernels = _triton(y.device)
+        slopes = kernels.reconstruction_slopes(gradient, leads, y, kept, *ctx.numbers)
+        return None, slopes.reshape(ctx.shape), None
 
 
 def _unit(z: Tensor) -> Tensor:

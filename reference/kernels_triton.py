@@ -6,19 +6,24 @@
     finish     loss = mean_i (w log S_i + (1 - w) log S'_i + (1 - o_i) / T)
     gradients  P_i = sum_j E_ij (w / S_i + (1 - w) / S'_j) r'_j z'_j - r'_i z'_i,  and likewise P'
                dz_i = (P_i - u_i (u_i . P_i)) r_i / (B T),  u_i = r_i z_i   both sides in one launch
+    errors     of lead i: means m, m', variances v, v' (each + 1e-12), c = sum x_0 y_0 / (T - 1),
+               loss = sum_i ((1 - w) a sum_t (y - x)^2 + w / N (1 - c / sqrt(v v')))
+    slopes     d loss / d y_t = (1 - w) 2 a (y - x) - w / N (x_0 / sqrt(v v') - c y_0 / sqrt(v v'^3)
+               ) / (T - 1)
     rows       v_i = d_i - q_{i-1} e_{i-1} - s_{i-2},  s = 1 / v,  e_i = f_i - q_{i-1},  q = e s
                g_i = w_i y_i / lam - q_{i-1} g_{i-1} - s_{i-2} g_{i-2}
                x_i = s_i (g_i - x_{i+2}) - q_i x_{i+1}
 
-So a forward pass of the loss is three launches (four above B 1,024) and a backward pass one. A
-program owns a tile of rows i and runs over tiles of j; whatever lies outside B or D is masked, so B
+So a forward pass of the CLIP loss is three launches (four above B 1,024) and a backward pass one; of
+the reconstruction loss two and one, each of which reads x and y from memory once. A program owns a tile of rows i and runs over tiles of j; whatever lies outside B or D is masked, so B
 and D may be any numbers. Sums over columns are kept apart by program and added in order, so equal
 inputs give equal bits. A program of `rows` owns a block of lanes, one thread each; scratch is
 [T, lanes], so neighbours read neighbours, and what a row needs is read AHEAD rows before.
 
 Glossary: z z' embeddings of the two sides, r r' their inverse lengths, T temperature (for the
 baseline: samples), w weight of the CMR -> ECG direction (baseline: of a sample), d f diagonals of
-W / lam + D'D, y signal, x baseline.
+W / lam + D'D, y signal, x baseline; reconstruction: x input and y prediction of a lead, x_0 y_0 the
+same without their means, N leads of all records, a = 1 / (P (L + 1e-5)) for L patches of P samples.
 Source: kernels.py.
 """
 
@@ -40,6 +45,7 @@ WIDEST = 128  # numbers of an embedding that a program holds at once
 PROGRAMS = 256  # of the sums: each keeps B sums over columns
 FINISH = 1024  # columns that a program of the last step adds up
 MOST = 2**31  # offsets are 32-bit numbers
+SAMPLES = 1024  # of a lead that a program holds at once
 LANES = 32  # lanes of a program: one warp
 AHEAD = 8  # rows between reading and use
 LANES_AT_ONCE = 2**16  # 10.5 GB at 5,000 samples
@@ -297,6 +303,89 @@ def _own(one, two, i, B, D, WIDTH: tl.constexpr):
         total += tl.sum(_tile(one, i, start + tl.arange(0, WIDTH), B, D).to(tl.float32)
                         * _tile(two, i, start + tl.arange(0, WIDTH), B, D).to(tl.float32), axis=1)
     return total
+
+
+def reconstruction_errors(x: Tensor, y: Tensor, weight: float, scale: float) -> tuple[Tensor,
+                                                                                      Tensor]:
+    """Forward pass of the reconstruction loss.
+
+    Args:
+        x, y: [leads, T] contiguous, input and prediction.
+        weight: w of the correlation.
+        scale: a, of the squared error.
+    Returns:
+        Loss, scalar, and what the backward pass needs of each lead, [leads, 4]; both float32.
+    Source: kernels.py.
+    """
+    N, T = x.shape
+    parts, kept = (torch.empty(shape, dtype=torch.float32, device=x.device)
+                   for shape in ((N,), (N, 4)))
+    _errors_kernel[(N,)](x, y, parts, kept, N, T, float(weight), scale, SAMPLES)
+    return parts.sum(), kept
+
+
+def reconstruction_slopes(cotangent: Tensor, x: Tensor, y: Tensor, kept: Tensor, weight: float,
+                          scale: float) -> Tensor:
+    """Backward pass of the reconstruction loss.
+
+    Args:
+        cotangent: scalar float32, of the loss.
+        x, y, weight, scale: as above.
+        kept: as `reconstruction_errors` returns it.
+    Returns:
+        Gradient by y, [leads, T] in its dtype.
+    Source: kernels.py.
+    """
+    N, T = x.shape
+    by = torch.empty_like(y, dtype=torch.float32 if INTERPRETED else y.dtype)
+    grid = N, triton.cdiv(T, SAMPLES)
+    _slopes_kernel[grid](x, y, kept, cotangent, by, N, T, float(weight), scale, SAMPLES)
+    return by.to(y.dtype)
+
+
+@triton.jit
+def _errors_kernel(x, y, parts, kept, N, T, weight, scale, SAMPLES: tl.constexpr):
+    lead = tl.program_id(0).to(tl.int64)
+    x_sum, y_sum = tl.zeros([SAMPLES], tl.float32), tl.zeros([SAMPLES], tl.float32)
+    for start in range(0, T, SAMPLES):
+        t = start + tl.arange(0, SAMPLES)
+        x_sum += tl.load(x + lead * T + t, mask=t < T, other=0.0).to(tl.float32)
+        y_sum += tl.load(y + lead * T + t, mask=t < T, other=0.0).to(tl.float32)
+    m, m2 = tl.sum(x_sum) / T, tl.sum(y_sum) / T
+    xx, yy, xy, errors = tl.zeros([SAMPLES], tl.float32), tl.zeros([SAMPLES], tl.float32), \
+        tl.zeros([SAMPLES], tl.float32), tl.zeros([SAMPLES], tl.float32)
+    for start in range(0, T, SAMPLES):  # from the cache
+        t = start + tl.arange(0, SAMPLES)
+        a = tl.load(x + lead * T + t, mask=t < T, other=0.0).to(tl.float32)
+        b = tl.load(y + lead * T + t, mask=t < T, other=0.0).to(tl.float32)
+        errors += (b - a) * (b - a)
+        a, b = tl.where(t < T, a - m, 0.0), tl.where(t < T, b - m2, 0.0)
+        xx += a * a
+        yy += b * b
+        xy += a * b
+    n = T - 1.0
+    v, v2, c = tl.sum(xx) / n + 1e-12, tl.sum(yy) / n + 1e-12, tl.sum(xy) / n
+    inverse = 1.0 / (tl.sqrt_rn(v) * tl.sqrt_rn(v2))
+    tl.store(parts + lead, (1.0 - weight) * scale * tl.sum(errors)
+             + weight * (1.0 - c * inverse) / N)
+    tl.store(kept + 4 * lead, m)
+    tl.store(kept + 4 * lead + 1, m2)
+    tl.store(kept + 4 * lead + 2, inverse / n)
+    tl.store(kept + 4 * lead + 3, c * inverse / v2 / n)
+
+
+@triton.jit
+def _slopes_kernel(x, y, kept, cotangent, by, N, T, weight, scale, SAMPLES: tl.constexpr):
+    lead = tl.program_id(0).to(tl.int64)
+    t = tl.program_id(1) * SAMPLES + tl.arange(0, SAMPLES)
+    a = tl.load(x + lead * T + t, mask=t < T, other=0.0).to(tl.float32)
+    b = tl.load(y + lead * T + t, mask=t < T, other=0.0).to(tl.float32)
+    m, m2 = tl.load(kept + 4 * lead), tl.load(kept + 4 * lead + 1)
+    along, across = tl.load(kept + 4 * lead + 2), tl.load(kept + 4 * lead + 3)
+    slope = 2.0 * (1.0 - weight) * scale * (b - a) \
+        - weight / N * ((a - m) * along - (b - m2) * across)
+    slope *= tl.load(cotangent)
+    tl.store(by + lead * T + t, slope.to(by.dtype.element_ty), mask=t < T)
 
 
 def least_squares(lanes: Tensor, lam: float, p: float, iterations: int) -> Tensor:

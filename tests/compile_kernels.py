@@ -33,8 +33,8 @@ CAPABILITIES = ("8.6", "9.0")
 TOOL = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 TYPES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 EMBEDDINGS = ("cmr", "ecg", "by_cmr", "by_ecg")
-INTEGERS = ("B", "D", "T", "turns", "programs", "count", "iterations")
-FLOATS = ("sharpness", "weight")
+INTEGERS = ("B", "D", "T", "N", "turns", "programs", "count", "iterations")
+FLOATS = ("sharpness", "weight", "scale")
 BATCHES = {torch.bfloat16: (256, 2048, 8192, 32768), torch.float32: (256, 32768),
            torch.float16: (32768,)}  # one for each choice of tiles
 TENSOR_CORES = r"wgmma\.mma_async|mma\.sync|tcgen05\.mma"
@@ -58,6 +58,9 @@ def cases() -> Iterator[tuple]:
             types = dict.fromkeys(EMBEDDINGS, TYPES[dtype])
             yield kernels._sums_kernel, types, plan.options, labels
             yield kernels._gradients_kernel, types, plan.options, labels
+    for name in ("fp32", "bf16"):
+        for kernel in (kernels._errors_kernel, kernels._slopes_kernel):
+            yield kernel, {"y": name, "by": name}, {"SAMPLES": kernels.SAMPLES}, {"dtype": name}
     types = dict.fromkeys(EMBEDDINGS, "fp32")
     yield kernels._lengths_kernel, types, {"ROWS": 16, "WIDTH": 128}, {}
     yield kernels._finish_kernel, {}, {"COLUMNS": kernels.FINISH}, {}

@@ -80,7 +80,8 @@ def launched(monkeypatch) -> list[str]:
     """Names of the kernels launched, none of which runs."""
     from reference import kernels_triton
     log = []
-    for name in ("_lengths_kernel", "_sums_kernel", "_finish_kernel", "_gradients_kernel"):
+    for name in ("_lengths_kernel", "_sums_kernel", "_finish_kernel", "_gradients_kernel",
+                 "_errors_kernel", "_slopes_kernel"):
         monkeypatch.setattr(kernels_triton, name, Launches(name, log))
     monkeypatch.setattr(kernels_triton, "INTERPRETED", True)  # any device will do
     return log
@@ -117,6 +118,20 @@ def test_launches_of_the_fused_form(B, further, launched):
     assert set(backward.operations) <= ALLOCATIONS
 
 
+@needs_triton
+def test_launches_and_memory_of_the_reconstruction_loss(launched):
+    x, y = torch.zeros(4, 1, 12, 2500), torch.zeros(4, 300, 100, requires_grad=True)
+    with Allocated(x, y) as forward:
+        loss = kernels.reconstruction_loss_fused(x, y)
+    assert launched == ["_errors_kernel"]
+    assert [name for name in forward.operations if name not in ALLOCATIONS] == ["sum"]
+    assert forward.peak == 4 * (48 + 48 * 4 + 1)  # a part and four numbers a lead, and the loss
+    with Allocated(x, y) as backward:
+        torch.autograd.grad(loss, y)
+    assert launched == ["_errors_kernel", "_slopes_kernel"]
+    assert set(backward.operations) <= ALLOCATIONS
+
+
 @pytest.fixture(scope="module")
 def compiled() -> list[dict]:
     """What tests/compile_kernels.py prints for two generations of cards."""
@@ -128,16 +143,18 @@ def compiled() -> list[dict]:
 @needs_triton
 def test_every_kernel_fits_every_card(compiled):
     assert {row["kernel"] for row in compiled} == {
-        "_lengths_kernel", "_sums_kernel", "_finish_kernel", "_gradients_kernel", "_rows_kernel"}
+        "_lengths_kernel", "_sums_kernel", "_finish_kernel", "_gradients_kernel", "_errors_kernel",
+        "_slopes_kernel", "_rows_kernel"}
     assert not [row for row in compiled if row["shared"] > SHARED[row["capability"]]]
 
 
 @needs_triton
 def test_registers_suffice_at_the_width_of_the_method(compiled):
     rows = [row for row in compiled if row.get("D", D) == D]
-    assert len(rows) == 2 * (2 * 7 + 3)
+    assert len(rows) == 2 * (2 * 7 + 7)
     assert not [row for row in rows if row["spilled"] > 64]
-    assert all(row["spilled"] == 0 for row in rows if row["kernel"] == "_rows_kernel")
+    assert all(row["spilled"] == 0 for row in rows
+               if row["kernel"] in ("_rows_kernel", "_errors_kernel", "_slopes_kernel"))
 
 
 @needs_triton
