@@ -1,8 +1,8 @@
 """Options, parameters and the `measure` fixture of the suite; what one row does is in measure.py.
 
-A benchmark module names its SHAPES (dict) and CPU_SHAPES (those small enough for a CPU), and where
-it has them IMPLEMENTATIONS (CPU_IMPLEMENTATIONS) and AXES; its tests take `shape`, `implementation`
-and `axis` as arguments. A test's own parametrize marks come first.
+A benchmark module names its SHAPES (dict), CPU_SHAPES (those small enough for a CPU) and PAPER
+(those of the paper and of the targets), and where it has them IMPLEMENTATIONS (CPU_IMPLEMENTATIONS)
+and AXES; its tests take `shape`, `implementation` and `axis` as arguments. A test's own parametrize marks come first.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ def pytest_addoption(parser):
     group.addoption("--only-check", action="store_true", help="check every body once, time nothing")
     group.addoption("--only-time", action="store_true", help="time without the check")
     group.addoption("--all-shapes", action="store_true", help="on a CPU, the large shapes too")
+    group.addoption("--paper", action="store_true", help="the paper's shapes only, no sweep: about "
+                    "a third of the rows")
+    group.addoption("--all-variants", action="store_true", help="on a CPU, the variants too that "
+                    "are meant for accelerators (compiled, narrow)")
     group.addoption("--bench-device", metavar="DEVICE", help="torch device, default: the first "
                     "accelerator, else cpu")
     group.addoption("--rounds", type=int, default=0, help="timed rounds a row, default: what fits "
@@ -61,12 +65,12 @@ def pytest_generate_tests(metafunc):
     """Parameters: shape, implementation, axis from the module, mode from the device."""
     names, module = metafunc.fixturenames, metafunc.module
     device = metafunc.config.stash[MEASURE].device
-    small = device.type == "cpu" and not metafunc.config.option.all_shapes
     modes = ("host",) if hasattr(metafunc.function, "host") else timing.modes(device)
     if hasattr(metafunc.function, "no_graph"):
         modes = tuple(m for m in modes if m != "graph")
-    cpu_only = device.type == "cpu" and hasattr(module, "CPU_IMPLEMENTATIONS")
-    values = {"shape": lambda: module.CPU_SHAPES if small else tuple(module.SHAPES),
+    cpu_only = (device.type == "cpu" and hasattr(module, "CPU_IMPLEMENTATIONS")
+                and not metafunc.config.option.all_variants)
+    values = {"shape": lambda: tuple(module.SHAPES),
               "implementation": lambda: (module.CPU_IMPLEMENTATIONS if cpu_only
                                          else module.IMPLEMENTATIONS),
               "axis": lambda: module.AXES, "mode": lambda: modes}
@@ -77,12 +81,12 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """On a CPU, drop the large shapes that a test's own parametrize mark names."""
-    if config.stash[MEASURE].device.type != "cpu" or config.option.all_shapes:
-        return
-    large = [item for item in items if _large(item)]
-    config.hook.pytest_deselected(items=large)
-    items[:] = [item for item in items if item not in large]
+    """Drop the shapes that are not wanted: large ones on a CPU, with --paper those of the sweep."""
+    small = config.stash[MEASURE].device.type == "cpu" and not config.option.all_shapes
+    unwanted = [item for item in items if (small and _outside(item, "CPU_SHAPES"))
+                or (config.option.paper and _outside(item, "PAPER"))]
+    config.hook.pytest_deselected(items=unwanted)
+    items[:] = [item for item in items if item not in unwanted]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -174,9 +178,11 @@ def pytest_benchmark_update_json(config, output_json):
             entry["stats"].pop("data", None)
 
 
-def _large(item) -> bool:
+def _outside(item, choice: str) -> bool:
+    """Whether an item's shape is one of its module's that is not in this choice of it."""
     shape = getattr(item, "callspec", None) and item.callspec.params.get("shape")
-    return shape in getattr(item.module, "SHAPES", ()) and shape not in item.module.CPU_SHAPES
+    shapes = getattr(item.module, "SHAPES", ())
+    return shape in shapes and shape not in getattr(item.module, choice, shapes)
 
 
 def _row_device(request) -> torch.device:

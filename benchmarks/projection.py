@@ -1,13 +1,14 @@
-"""Paper-scale run times from measured training steps: `python -m benchmarks project A.json`.
+"""Paper-scale run times from measured steps: `python -m benchmarks project A.json`.
 
     steps = epochs (subjects // batch);   time = steps p50 batch / B;   floor likewise
 
 A step that was not measured at the paper's batch is scaled by the number of records, which the
-table says; small batches use a device badly, so such a time is an upper estimate.
+table says; small batches use a device badly, so such a time is an upper estimate. The baselines of
+the whole cohort are one step of 40,044 records.
 
 Glossary: B measured batch, batch that of the paper, p50 median seconds of a step, floor least
 seconds that the same run's roofline allows.
-Source: Turgut et al. 2025, section 4 (batch sizes, epochs, 28,030 training subjects).
+Source: Turgut et al. 2025, section 4 (batch sizes, epochs, 40,044 subjects, 28,030 for training).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from benchmarks.tables import Row, Run, grid
 
-SUBJECTS = 28_030  # of the training split
+SUBJECTS, COHORT = 28_030, 40_044  # of the training split; with an ECG
 
 
 class Training(NamedTuple):
@@ -28,16 +29,18 @@ class Training(NamedTuple):
     shape: str
     batch: int
     epochs: int
+    subjects: int = SUBJECTS
 
     @property
     def steps(self) -> int:
         """Optimiser steps of the whole run; an incomplete last batch is dropped."""
-        return self.epochs * (SUBJECTS // self.batch)
+        return self.epochs * (self.subjects // self.batch)
 
 
 STAGES = (Training("MDM", "mdm_step", "", 128, 400),
           Training("MMCL", "mmcl_step", "resnet50-", 256, 300),
-          Training("MMCL, ResNet-18", "mmcl_step", "resnet18-", 256, 300))
+          Training("MMCL, ResNet-18", "mmcl_step", "resnet18-", 256, 300),
+          Training("baselines", "als", "records", COHORT, 1, COHORT))
 
 
 class Projection(NamedTuple):
@@ -53,14 +56,14 @@ class Projection(NamedTuple):
 
 
 def batch_of(shape: str) -> int:
-    """Batch in a shape's name: "resnet50-B256" -> 256.
+    """Batch in a shape's name: "resnet50-B256" -> 256, "records8" -> 8.
 
     Raises:
         ValueError: the name has none.
     """
-    found = re.search(r"(?:^|-)B(\d+)$", shape)
+    found = re.search(r"(?:^|-)(?:B|records)(\d+)$", shape)
     if not found:
-        raise ValueError(f"shape {shape!r} does not end in B and a number")
+        raise ValueError(f"shape {shape!r} does not end in B or records and a number")
     return int(found.group(1))
 
 
@@ -87,7 +90,7 @@ def project(run: Run) -> list[Projection]:
         found += sorted((_projected(stage, row) for row in nearest.values()),
                         key=lambda p: p.seconds)
     if not found:
-        raise ValueError(f"{run.path}: no timed training step (mdm_step, mmcl_step) in it")
+        raise ValueError(f"{run.path}: no timed step (mdm_step, mmcl_step, als) in it")
     return found
 
 

@@ -25,6 +25,7 @@ DISTINCT = 64  # records
 SHAPES = {"records1": 1, "records8": 8, "records16": 16, "records64": 64, "records128": 128,
           "records512": 512, "records4096": 4096}
 CPU_SHAPES = ("records1", "records8", "records128")
+PAPER = ("records1", "records4096")
 
 
 def work(records: int) -> Work:
@@ -55,7 +56,8 @@ def other_solver(y: torch.Tensor) -> np.ndarray:
     return np.tile(z, (len(y) // len(z), 1))
 
 
-def test_als_fused(measure, device, shape):
+@pytest.mark.parametrize("implementation", ("fused",))
+def test_als_fused(measure, device, shape, implementation):
     if device.type != "cuda":
         pytest.skip("Triton needs a CUDA card")
     records = SHAPES[shape]

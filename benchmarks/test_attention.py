@@ -26,6 +26,7 @@ SHAPES = {"encoder60-B128": (128, 6, 60, 64), "decoder301-B128": (128, 8, 301, 3
           "encoder301-B256": (256, 6, 301, 64), "encoder60-B16": (16, 6, 60, 64),
           "decoder301-B4": (4, 8, 301, 32), "encoder301-B4": (4, 6, 301, 64)}
 CPU_SHAPES = ("encoder60-B16", "decoder301-B4", "encoder301-B4")
+PAPER = ("encoder60-B128", "decoder301-B128", "encoder301-B256")
 AXES = ("inference", "forward", "backward")
 IMPLEMENTATIONS = ("fused", "explicit", "flash-bf16", "efficient-bf16", "cudnn-bf16")
 CPU_IMPLEMENTATIONS = ("fused", "explicit")

@@ -19,6 +19,7 @@ from reference.evaluation import auroc
 
 SHAPES = {"N1e4": 10**4, "N1e5": 10**5, "N1e6": 10**6}
 CPU_SHAPES = ("N1e4", "N1e5", "N1e6")
+PAPER = ("N1e6",)
 IMPLEMENTATIONS = ("ours", "scikit-learn", "torchmetrics")
 
 

@@ -26,6 +26,7 @@ SHAPES = {"encoder60-B128": (128, 60, 384, 6), "decoder301-B128": (128, 301, 256
           "encoder301-B256": (256, 301, 384, 6), "encoder60-B16": (16, 60, 384, 6),
           "decoder301-B4": (4, 301, 256, 8)}
 CPU_SHAPES = ("encoder60-B16", "decoder301-B4")
+PAPER = ("encoder60-B128", "decoder301-B128", "encoder301-B256")
 AXES = ("inference", "forward", "backward")
 IMPLEMENTATIONS, CPU_IMPLEMENTATIONS = (*NETWORK, "timm"), (*NETWORK_CPU, "timm")
 

@@ -25,6 +25,7 @@ D, TEMPERATURE, WEIGHT = 128, 0.1, 0.75
 SHAPES = {"B256": 256, "B257": 257, "B1000": 1000, "B2048": 2048, "B4096": 4096, "B8192": 8192,
           "B16384": 16384, "B32768": 32768, "B65536": 65536, "B262144": 262144}
 CPU_SHAPES = ("B256", "B257", "B1000")
+PAPER = ("B256", "B32768", "B262144")
 AXES = ("inference", "forward", "backward")
 # "fused bf16" takes bfloat16 embeddings; the others float32
 IMPLEMENTATIONS = ("ours", "compiled", "chunked", "fused", "fused bf16", "open_clip")

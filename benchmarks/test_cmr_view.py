@@ -21,6 +21,7 @@ from reference.views import CMRView
 BOX, SIZE, VIEW = 78, 210, CMRView()
 SHAPES = {"B2": 2, "B8": 8, "B64": 64, "B256": 256}
 CPU_SHAPES = ("B2", "B8")
+PAPER = ("B256",)
 IMPLEMENTATIONS = ("ours", "one_by_one")
 
 

@@ -24,6 +24,7 @@ SIZE, VIEW = 210, CMRView()
 STRENGTHS = (VIEW.brightness, VIEW.contrast, VIEW.saturation)
 SHAPES = {"B2": 2, "B8": 8, "B64": 64, "B256": 256}
 CPU_SHAPES = ("B2", "B8")
+PAPER = ("B256",)
 IMPLEMENTATIONS = ("ours", "compiled", "torchvision", "kornia")
 CPU_IMPLEMENTATIONS = ("ours", "torchvision", "kornia")
 

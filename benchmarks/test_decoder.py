@@ -24,6 +24,7 @@ RATIO, VECTORS, PARAMETERS = 0.8, 39, 1_700_000
 N, K = counts.PATCHES + 1, kept_tokens(counts.PATCHES, RATIO)
 SHAPES = {"B4": 4, "B32": 32, "B128": 128, "B256": 256, "B512": 512}
 CPU_SHAPES = ("B4",)
+PAPER = ("B128",)
 AXES = ("inference", "forward", "backward")
 IMPLEMENTATIONS, CPU_IMPLEMENTATIONS = NETWORK, NETWORK_CPU
 

@@ -27,6 +27,7 @@ RATIO, VECTORS, PARAMETERS = 0.8, 39, 5_480_000
 SHAPES = {"masked60-B128": (True, 128), "all301-B128": (False, 128), "all301-B256": (False, 256),
           "masked60-B512": (True, 512), "masked60-B4": (True, 4), "all301-B2": (False, 2)}
 CPU_SHAPES = ("masked60-B4", "all301-B2")
+PAPER = ("masked60-B128", "all301-B256")
 AXES = ("inference", "forward", "backward")
 IMPLEMENTATIONS, CPU_IMPLEMENTATIONS = NETWORK, NETWORK_CPU
 

@@ -10,11 +10,15 @@ import torch
 
 from benchmarks.measure import Draw
 from benchmarks.roofline import Work
+from benchmarks.variants import compiled
 from reference.augmentation import jitter, rescale
 
 V, T, JITTER, RESCALE = 12, 2500, 0.25, 0.5
 SHAPES = {"B8": 8, "B64": 64, "B256": 256, "B1024": 1024}
 CPU_SHAPES = ("B8", "B64", "B256")
+PAPER = ("B256",)
+IMPLEMENTATIONS = ("ours", "compiled")
+CPU_IMPLEMENTATIONS = ("ours",)
 
 
 def work(B: int) -> Work:
@@ -37,6 +41,7 @@ def inputs(B: int, draw: Draw) -> tuple[torch.Tensor, ...]:
     return draw.normal(B, V, T), draw.normal(B, V, T), draw.normal(B)
 
 
-def test_jitter_rescale(measure, shape):
+def test_jitter_rescale(measure, shape, implementation):
     B = SHAPES[shape]
-    measure(jitter_rescale, lambda draw: inputs(B, draw), work(B), explicit, 1e-6)
+    measure(compiled(jitter_rescale) if implementation == "compiled" else jitter_rescale,
+            lambda draw: inputs(B, draw), work(B), explicit, 1e-6)

@@ -32,6 +32,7 @@ SHAPES = {f"{name}-B{B}": (name, B) for name, sizes in (
     ("nt_xent", (256, 1000, 4096)), ("soft_positive", (256, 1000, 4096)),
     ("false_negative", (256, 4096)), ("barlow_twins", (256, 4096))) for B in sizes}
 CPU_SHAPES = tuple(s for s in SHAPES if s.endswith("B256"))
+PAPER = CPU_SHAPES
 AXES = ("inference", "forward", "backward")
 IMPLEMENTATIONS, CPU_IMPLEMENTATIONS = ("ours", "compiled"), ("ours",)
 

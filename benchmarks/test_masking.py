@@ -4,7 +4,8 @@
     bytes  read noise 4 B L and kept rows 4 B K D; write keep 8 B K, restore 8 B L, mask 4 B L and
            tokens 4 B K D; backward reads 4 B K D and keep 8 B K, writes 4 B L D
 
-two_sorts is the textbook form: the inverse permutation by a second argsort.
+two_sorts is the textbook form: the inverse permutation by a second argsort; compiled is ours
+through torch.compile.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import torch
 
 from benchmarks.measure import Draw
 from benchmarks.roofline import Work
+from benchmarks.variants import compiled
 from reference.masking import gather_tokens, kept_tokens, random_mask
 
 L, D, RATIO = 300, 384, 0.8
 SHAPES = {"B32": 32, "B128": 128, "B512": 512, "B2048": 2048}
 CPU_SHAPES = ("B32", "B128")
+PAPER = ("B128",)
 AXES = ("inference", "backward")
-IMPLEMENTATIONS = ("ours", "two_sorts")
+IMPLEMENTATIONS = ("ours", "compiled", "two_sorts")
+CPU_IMPLEMENTATIONS = ("ours", "two_sorts")
 
 
 def work(B: int, axis: str) -> Work:
@@ -54,6 +58,8 @@ def inputs(B: int, draw: Draw) -> tuple[torch.Tensor, ...]:
 
 def test_masking(measure, shape, implementation, axis):
     B = SHAPES[shape]
-    function, expected = (ours, two_sorts) if implementation == "ours" else (two_sorts, ours)
+    function, expected = (two_sorts, ours) if implementation == "two_sorts" else (ours, two_sorts)
+    if implementation == "compiled":
+        function = compiled(function)
     measure(function, lambda draw: inputs(B, draw), work(B, axis), expected, 0.0,
             differentiable=(1,))

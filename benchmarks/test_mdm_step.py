@@ -1,6 +1,7 @@
 """One training step of stage 1 at the paper's shapes: x [B, 1, 12, 2500], noise [B, 300] -> loss.
 
-Forward, loss, backward and AdamW, on views that are already cut.
+Forward, loss, backward and AdamW, on views that are already cut. `compiled`: the forward and
+backward pass through torch.compile.
 
     flops  B (3 forward - patch embedding), the latter because the input needs no gradient
     bytes  a model, not a minimum: 117 reads or writes of a token's width a layer, forward and
@@ -18,6 +19,7 @@ import torch
 from benchmarks.counts import ADAM_BYTES, PATCHES, masked_autoencoder, patch_embedding
 from benchmarks.measure import Draw, wide
 from benchmarks.roofline import Work
+from benchmarks.variants import compiled, precision, words
 from reference.loop import matrices_only
 from reference.masked_modelling import MDM_SIZES, MaskedAutoencoder
 from reference.masking import kept_tokens
@@ -26,8 +28,9 @@ SIZE, RATIO, LEARNING_RATE, VECTORS = MDM_SIZES["tiny"], 0.8, 3.2e-4, 117
 PARAMETERS = 7_050_000  # 5.36 M encoder, 1.70 M decoder
 SHAPES = {"B2": 2, "B64": 64, "B128": 128, "B256": 256, "B512": 512}
 CPU_SHAPES = ("B2",)
+PAPER = ("B128",)
 AXES = ("step",)
-IMPLEMENTATIONS = ("float32", "bfloat16")
+IMPLEMENTATIONS = ("float32", "bfloat16", "bfloat16-compiled")
 CPU_IMPLEMENTATIONS = ("float32",)
 
 
@@ -41,16 +44,18 @@ def work(B: int, precision: str = "float32") -> Work:
                 B * VECTORS * width * itemsize + ADAM_BYTES * PARAMETERS, precision=precision)
 
 
-def step(model: MaskedAutoencoder, device: torch.device, half: bool) -> Callable:
+def step(model: MaskedAutoencoder, device: torch.device,
+         implementation: str = "float32") -> Callable:
     """A callable (x, noise) -> loss that trains the model by one step a call."""
-    cuda = device.type == "cuda"
+    cuda, half = device.type == "cuda", "bfloat16" in words(implementation)
+    network = compiled(model) if "compiled" in words(implementation) else model
     optimiser = torch.optim.AdamW(matrices_only(model, 0.15), lr=LEARNING_RATE, betas=(0.9, 0.95),
                                   fused=cuda, capturable=cuda)
 
     def train(x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False):
-            loss = model(x, noise, RATIO)[0]
+            loss = network(x, noise, RATIO)[0]
         loss.backward()
         optimiser.step()
         return loss.detach()
@@ -64,12 +69,12 @@ def inputs(B: int, draw: Draw) -> tuple[torch.Tensor, ...]:
 
 
 def test_mdm_step(measure, device, shape, implementation, axis):
-    half = implementation == "bfloat16"
     torch.manual_seed(0)
     dim, depth, heads, decoder_dim, decoder_depth, decoder_heads = SIZE
     model = MaskedAutoencoder(dim=dim, depth=depth, heads=heads, decoder_dim=decoder_dim,
                               decoder_depth=decoder_depth, decoder_heads=decoder_heads).to(device)
-    exact = step(wide(model), device, half=False)
+    exact = step(wide(model), device)
     B = SHAPES[shape]
-    measure(step(model, device, half), lambda draw: inputs(B, draw), work(B, implementation),
-            exact, 2e-2 if half else 1e-4)
+    dtype = precision(implementation)
+    measure(step(model, device, implementation), lambda draw: inputs(B, draw), work(B, dtype),
+            exact, 2e-2 if dtype == "bfloat16" else 1e-4)

@@ -1,6 +1,7 @@
 """One training step of stage 2: x [B, 1, 12, 2500], image [B, 3, size, size] -> loss.
 
 Both encoders, projection heads, CLIP loss, backward and Adam, on views that are already made.
+`compiled`: encoders and heads through torch.compile.
 
     flops  3 (B encoders and heads + 2 B^2 E) without the gradients of signal and image
     bytes  a model, not a minimum: the image network's convolutions forward and backward (norms and
@@ -19,6 +20,7 @@ import torch
 from benchmarks import counts
 from benchmarks.measure import Draw, wide
 from benchmarks.roofline import Work, convolution_precision
+from benchmarks.variants import compiled, precision, words
 from reference.contrastive_loss import clip_loss
 from reference.encoders import ECG_SIZES, CMREncoder, ECGEncoder
 from reference.training import MMCL
@@ -32,8 +34,9 @@ SHAPES = {"resnet18-78px-B2": ("resnet18", 78, 2), "resnet18-B256": ("resnet18",
           "resnet50-B64": ("resnet50", 210, 64), "resnet50-B128": ("resnet50", 210, 128),
           "resnet50-B256": ("resnet50", 210, 256)}
 CPU_SHAPES = ("resnet18-78px-B2",)
+PAPER = ("resnet50-B256",)
 AXES = ("step",)
-IMPLEMENTATIONS = ("float32", "bfloat16")
+IMPLEMENTATIONS = ("float32", "bfloat16", "bfloat16-compiled")
 CPU_IMPLEMENTATIONS = ("float32",)
 
 
@@ -56,16 +59,22 @@ def build(arch: str) -> MMCL:
     return MMCL(ECGEncoder(dim=DIM, depth=DEPTH, heads=HEADS), CMREncoder(arch), HIDDEN, EMBEDDING)
 
 
-def step(model: MMCL, device: torch.device, half: bool) -> Callable:
+def step(model: MMCL, device: torch.device, implementation: str = "float32") -> Callable:
     """A callable (x, image) -> loss that trains the model by one step a call."""
-    cuda = device.type == "cuda"
+    cuda, half = device.type == "cuda", "bfloat16" in words(implementation)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-4, weight_decay=1e-4, fused=cuda,
                                  capturable=cuda)
+
+    def embed(x: torch.Tensor, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return model.embed_cmr(image), model.embed_ecg(x)
+
+    if "compiled" in words(implementation):
+        embed = compiled(embed)
 
     def train(x: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False):
-            z_cmr, z_ecg = model.embed_cmr(image), model.embed_ecg(x)
+            z_cmr, z_ecg = embed(x, image)
         loss = clip_loss(z_cmr, z_ecg)
         loss.backward()
         optimiser.step()
@@ -82,11 +91,10 @@ def inputs(size: int, B: int, draw: Draw) -> tuple[torch.Tensor, ...]:
 
 def test_mmcl_step(measure, device, shape, implementation, axis):
     arch, size, B = SHAPES[shape]
-    half = implementation == "bfloat16"
     torch.manual_seed(0)
     model = build(arch).to(device).to(memory_format=torch.channels_last)
-    exact = step(wide(model), device, half=False)
-    precision = "bfloat16" if half else convolution_precision(device)
-    tolerance = {"float32": 1e-3, "tf32": 3e-2, "bfloat16": 1e-1}[precision]
-    measure(step(model, device, half), lambda draw: inputs(size, B, draw),
-            work(arch, size, B, precision), exact, tolerance)
+    exact = step(wide(model), device)
+    dtype = precision(implementation, convolution_precision(device))
+    tolerance = {"float32": 1e-3, "tf32": 3e-2, "bfloat16": 1e-1}[dtype]
+    measure(step(model, device, implementation), lambda draw: inputs(size, B, draw),
+            work(arch, size, B, dtype), exact, tolerance)

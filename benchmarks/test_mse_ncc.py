@@ -4,22 +4,30 @@
            backward 7: a (y - x) + b x_0 + c y_0, x_0 and y_0 centred anew
     bytes  forward reads input and prediction, 8 an element; backward reads both and writes the
            prediction's gradient, 12 an element
+
+`compiled` is ours through torch.compile; `fused` is one Triton kernel a pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 
 from benchmarks.measure import Draw
 from benchmarks.roofline import Work
+from benchmarks.variants import compiled
+from reference.kernels import reconstruction_loss_fused
 from reference.masked_modelling import MaskedAutoencoder
 
 V, T, P = 12, 2500, 100
 SHAPES = {"B16": 16, "B128": 128, "B512": 512}
 CPU_SHAPES = ("B16", "B128")
+PAPER = ("B128",)
 AXES = ("inference", "forward", "backward")
+IMPLEMENTATIONS = ("ours", "compiled", "fused")
+CPU_IMPLEMENTATIONS = ("ours",)
 
 
 def work(B: int, axis: str) -> Work:
@@ -29,10 +37,13 @@ def work(B: int, axis: str) -> Work:
         Work(13 * elements, 8 * elements)
 
 
-def loss() -> Callable:
+def loss(implementation: str) -> Callable:
     """The method's loss; the network is as small as it can be, for it has no part in this."""
-    return MaskedAutoencoder(dim=4, depth=0, heads=1, decoder_dim=4, decoder_depth=0,
-                             decoder_heads=1).loss
+    if implementation == "fused":
+        return lambda x, prediction, removed: reconstruction_loss_fused(x, prediction)
+    plain = MaskedAutoencoder(dim=4, depth=0, heads=1, decoder_dim=4, decoder_depth=0,
+                              decoder_heads=1).loss
+    return compiled(plain) if implementation == "compiled" else plain
 
 
 def explicit(x: torch.Tensor, prediction: torch.Tensor, removed: torch.Tensor) -> torch.Tensor:
@@ -53,7 +64,9 @@ def inputs(B: int, draw: Draw) -> tuple[torch.Tensor, ...]:
     return x, prediction, (draw.uniform(B, V * T // P) < 0.8).to(x.dtype)
 
 
-def test_mse_ncc(measure, shape, axis):
+def test_mse_ncc(measure, device, shape, implementation, axis):
+    if implementation == "fused" and device.type != "cuda":
+        pytest.skip("Triton needs a CUDA card")
     B = SHAPES[shape]
-    measure(loss(), lambda draw: inputs(B, draw), work(B, axis), explicit, 1e-5,
+    measure(loss(implementation), lambda draw: inputs(B, draw), work(B, axis), explicit, 1e-5,
             differentiable=(1,))

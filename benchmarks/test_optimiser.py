@@ -28,6 +28,7 @@ SHAPES = {"head": lambda: ProjectionHead(384, 512, 128), "mdm": MaskedAutoencode
           "mmcl-resnet18": lambda: both_encoders("resnet18"),
           "mmcl-resnet50": lambda: both_encoders("resnet50")}
 CPU_SHAPES = ("head", "mdm")
+PAPER = ("mdm", "mmcl-resnet50")
 AXES = ("step",)
 IMPLEMENTATIONS = ("for-loop", "foreach", "fused")
 

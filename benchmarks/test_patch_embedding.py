@@ -23,6 +23,7 @@ V, T, P, D = 12, 2500, 100, 384
 L = V * T // P
 SHAPES = {"B4": 4, "B32": 32, "B128": 128, "B256": 256, "B1024": 1024}
 CPU_SHAPES = ("B4", "B32")
+PAPER = ("B128",)
 AXES = ("inference", "forward", "backward")
 IMPLEMENTATIONS = ("eager", "product", "compiled", "bfloat16", "timm")
 CPU_IMPLEMENTATIONS = ("eager", "product", "timm")

@@ -30,6 +30,7 @@ SIGNAL = 12 * 2500
 SHAPES = {"features-N1024": ("features", 1024), "features-N28030": ("features", 28030),
           "signals-N8": ("signals", 8), "signals-N1024": ("signals", 1024)}
 CPU_SHAPES = ("features-N1024", "signals-N8")
+PAPER = ("features-N28030",)
 AXES = ("step",)
 IMPLEMENTATIONS, CPU_IMPLEMENTATIONS = ("eager", "bfloat16", "compiled"), ("eager",)
 

@@ -20,6 +20,7 @@ HIDDEN, OUT = 512, 128
 SHAPES = {"ecg384-B256": (384, 256), "cmr2048-B256": (2048, 256), "ecg384-B4096": (384, 4096),
           "cmr2048-B4096": (2048, 4096), "ecg384-B64": (384, 64)}
 CPU_SHAPES = ("ecg384-B64", "ecg384-B256", "cmr2048-B256")
+PAPER = ("ecg384-B256", "cmr2048-B256")
 AXES = ("inference", "forward", "backward")
 IMPLEMENTATIONS, CPU_IMPLEMENTATIONS = NETWORK, NETWORK_CPU
 

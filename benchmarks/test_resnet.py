@@ -27,6 +27,7 @@ SHAPES = {"resnet50-B64": ("resnet50", 210, 64), "resnet50-B256": ("resnet50", 2
           "resnet18-B64": ("resnet18", 210, 64), "resnet18-B256": ("resnet18", 210, 256),
           "resnet18-78px-B4": ("resnet18", 78, 4), "resnet50-B1": ("resnet50", 210, 1)}
 CPU_SHAPES = ("resnet18-78px-B4", "resnet50-B1")
+PAPER = ("resnet50-B256",)
 AXES = ("inference", "forward", "backward")
 IMPLEMENTATIONS = ("nchw-float32", "nhwc-float32", "nchw-bfloat16", "nhwc-bfloat16",
                    "nhwc-float16", "nhwc-bfloat16-compiled", "torchvision")

@@ -29,6 +29,7 @@ SHAPES = {"resnet50-stem-B64": ("resnet50", 0, 210, 64),
           **{f"resnet18-stage{i}-B64": ("resnet18", i, 210, 64) for i in (1, 2, 3, 4)},
           "resnet18-stage2-78px-B2": ("resnet18", 2, 78, 2)}
 CPU_SHAPES = ("resnet18-stage2-78px-B2",)
+PAPER = tuple(shape for shape in SHAPES if shape.startswith("resnet50"))
 AXES = ("inference", "forward", "backward")
 IMPLEMENTATIONS = ("nchw-float32", "nhwc-float32", "nchw-bfloat16", "nhwc-bfloat16",
                    "nhwc-float16", "nhwc-bfloat16-compiled")

@@ -13,11 +13,15 @@ import torch
 
 from benchmarks.measure import Draw
 from benchmarks.roofline import Work
+from benchmarks.variants import compiled
 from reference.augmentation import fourier_surrogate
 
 V, T, MAGNITUDE = 12, 2500, 0.1
 SHAPES = {"B8": 8, "B64": 64, "B256": 256}
 CPU_SHAPES = ("B8", "B64")
+PAPER = ("B256",)
+IMPLEMENTATIONS = ("ours", "compiled")
+CPU_IMPLEMENTATIONS = ("ours",)
 
 
 def work(B: int) -> Work:
@@ -45,6 +49,7 @@ def inputs(B: int, draw: Draw) -> tuple[torch.Tensor, ...]:
     return draw.normal(B, V, T), draw.uniform(B, (T - 1) // 2)
 
 
-def test_surrogate(measure, shape):
+def test_surrogate(measure, shape, implementation):
     B = SHAPES[shape]
-    measure(surrogate, lambda draw: inputs(B, draw), work(B), explicit, 1e-5)
+    measure(compiled(surrogate) if implementation == "compiled" else surrogate,
+            lambda draw: inputs(B, draw), work(B), explicit, 1e-5)

@@ -10,28 +10,31 @@
                                                       recomputed in the backward pass (any device)
                                                       clip_loss_fused: tiles of l in Triton, four
                                                       launches in all
-    masked_modelling.MaskedAutoencoder.loss           reconstruction_loss_fused: input and prediction
-                                                      read once in each pass, in Triton
+    masked_modelling.MaskedAutoencoder.loss           reconstruction_loss_fused: input and
+                                                      prediction read once in each pass, in Triton
     baseline.asymmetric_least_squares                 asymmetric_least_squares_fused: one thread a
                                                       lane, in Triton
 
 Both CLIP variants keep a few B numbers between the passes instead of B^2, so training memory is
-linear in B. `clip_loss_auto` chooses by a documented rule. Triton is the optional extra `kernels`; with
-TRITON_INTERPRET=1 in the environment it runs on the CPU, for checking.
+linear in B. `clip_loss_auto` chooses by a documented rule. Triton is the optional extra `kernels`;
+with TRITON_INTERPRET=1 in the environment it runs on the CPU, for checking.
 
 Glossary: B subjects, D embedding width, T temperature, w weight of the CMR -> ECG direction, l
 logits, r inverse lengths, z embeddings (CMR rows, ECG columns); baseline: see baseline.py.
-Source: contrastive_loss.py, masked_modelling.py and baseline.py; recomputation after Chen et al. 2016 and Dao et al.
-2022.
+Source: contrastive_loss.py, masked_modelling.py and baseline.py; recomputation after Chen et al.
+2016 and Dao et al. 2022.
 """
 
 from __future__ import annotations
+
+import importlib
 
 import torch
 from torch import Tensor
 
 from reference.baseline import _check as _check_baseline
-from reference.contrastive_loss import _check_number, _check_pair, _common, clip_loss, full_precision
+from reference.contrastive_loss import (_check_number, _check_pair, _common, clip_loss,
+                                        full_precision)
 
 LOGITS_AT_ONCE = 2**22  # of the chunked form: 16 MiB in float32, three buffers of it at the peak
 LEAST_ROWS = 64  # of the chunked form: products of fewer rows would be slow
@@ -101,15 +104,15 @@ def clip_loss_fused(z_cmr: Tensor, z_ecg: Tensor, temperature: float = 0.1, weig
     """
     _check_clip(z_cmr, z_ecg, temperature, weight)
     if temperature < LOWEST_TEMPERATURE:
-        raise ValueError(f"temperature={temperature}; at least {LOWEST_TEMPERATURE} is needed here, "
-                         "clip_loss_chunked takes any")
+        raise ValueError(f"temperature={temperature}; at least {LOWEST_TEMPERATURE} is needed "
+                         "here, clip_loss_chunked takes any")
     if precision not in ("tf32x3", "tf32"):
         raise ValueError(f"precision must be 'tf32x3' or 'tf32', got {precision!r}")
     allowed = (torch.float32, torch.bfloat16, torch.float16)
     if z_cmr.dtype != z_ecg.dtype or z_cmr.dtype not in allowed:
         raise TypeError(f"embeddings are {z_cmr.dtype}, {z_ecg.dtype}; one of {allowed} for both "
                         "is needed")
-    _triton(z_cmr.device)
+    _triton("clip", z_cmr.device)
     return _FusedCLIP.apply(z_cmr, z_ecg, temperature, weight, precision)
 
 
@@ -145,7 +148,7 @@ def reconstruction_loss_fused(x: Tensor, prediction: Tensor, ncc_weight: float =
         raise ValueError("the input asks for a gradient; only the prediction has one")
     if x.device != prediction.device:
         raise ValueError(f"input on {x.device}, prediction on {prediction.device}")
-    _triton(x.device)
+    _triton("reconstruction", x.device)
     return _FusedReconstruction.apply(x, prediction, ncc_weight)
 
 
@@ -169,7 +172,7 @@ def asymmetric_least_squares_fused(signal: Tensor, lam: float = 1e7, p: float = 
     if not isinstance(signal, Tensor):
         raise TypeError(f"signal must be a tensor, got {type(signal).__name__}")
     _check_baseline(signal, lam, p, iterations, "auto")
-    kernels = _triton(signal.device)
+    kernels = _triton("baseline", signal.device)
     lanes = signal.detach().reshape(-1, signal.shape[-1]).to(torch.float64)  # [lanes, T]
     return kernels.least_squares(lanes, lam, p, iterations).reshape(signal.shape)
 
@@ -226,7 +229,7 @@ class _FusedCLIP(torch.autograd.Function):
     @staticmethod
     def forward(ctx, cmr: Tensor, ecg: Tensor, temperature: float, weight: float,
                 precision: str) -> Tensor:
-        kernels = _triton(cmr.device)
+        kernels = _triton("clip", cmr.device)
         cmr, ecg = cmr.contiguous(), ecg.contiguous()
         ctx.plan = kernels.plan(cmr, temperature, weight, precision)
         loss, *kept = kernels.loss_and_weights(cmr, ecg, ctx.plan)
@@ -237,7 +240,7 @@ class _FusedCLIP(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient: Tensor):
         cmr, ecg, *kept = ctx.saved_tensors
-        kernels = _triton(cmr.device)
+        kernels = _triton("clip", cmr.device)
         return (*kernels.gradients(gradient, cmr, ecg, *kept, ctx.plan), None, None, None)
 
 
@@ -250,7 +253,7 @@ class _FusedReconstruction(torch.autograd.Function):
         B, L, P = prediction.shape
         leads, y = x.reshape(-1, T).contiguous(), prediction.reshape(-1, T).contiguous()
         ctx.numbers = weight, 1 / (P * (B * L + 1e-5))
-        loss, kept = _triton(x.device).reconstruction_errors(leads, y, *ctx.numbers)
+        loss, kept = _triton("reconstruction", x.device).errors(leads, y, *ctx.numbers)
         ctx.save_for_backward(leads, y, kept)
         ctx.shape = prediction.shape
         return loss
@@ -259,8 +262,8 @@ class _FusedReconstruction(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient: Tensor):
         leads, y, kept = ctx.saved_tensors
-        kernels = _triton(y.device)
-        slopes = kernels.reconstruction_slopes(gradient, leads, y, kept, *ctx.numbers)
+        kernels = _triton("reconstruction", y.device)
+        slopes = kernels.slopes(gradient, leads, y, kept, *ctx.numbers)
         return None, slopes.reshape(ctx.shape), None
 
 
@@ -291,14 +294,14 @@ def _check_clip(z_cmr: Tensor, z_ecg: Tensor, temperature: float, weight: float)
         raise ValueError(f"temperature={temperature}; a positive finite number is needed")
 
 
-def _triton(device: torch.device):
-    """The module of kernels, imported when it is needed."""
+def _triton(name: str, device: torch.device):
+    """A module of kernels, imported when it is needed."""
     try:
-        from reference import kernels_triton
+        kernels = importlib.import_module(f"reference.kernels_{name}")
     except ImportError as error:
         raise RuntimeError("the fused kernels need Triton: pip install 'ecgcmr-reference[kernels]'"
                            ) from error
-    if device.type != "cuda" and not kernels_triton.INTERPRETED:
+    if device.type != "cuda" and not kernels.INTERPRETED:
         raise ValueError(f"the fused kernels run on cuda, got a tensor on {device}; with "
                          "TRITON_INTERPRET=1 set before Python starts they run on the CPU")
-    return kernels_triton
+    return kernels

@@ -2,9 +2,9 @@
 
     python tests/compile_kernels.py [8.6 9.0 ...]
 
-No card, driver or CUDA toolkit is needed: Triton brings its own assembler. Prints one JSON object a
-line: kernel, compute capability, dtype, precision, B, D, tiles; bytes of shared memory of a program,
-registers and bytes of spilled registers of a thread, and the tensor-core instructions used.
+No card, driver or CUDA toolkit is needed: Triton brings its own assembler. Prints one JSON object
+a line: kernel, compute capability, dtype, precision, B, D, tiles; bytes of shared memory of a
+program, registers and bytes of spilled registers of a thread, and the tensor-core instructions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ import triton  # noqa: E402
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
-from reference import kernels_triton as kernels  # noqa: E402
+from reference import kernels_baseline as baseline  # noqa: E402
+from reference import kernels_clip as clip  # noqa: E402
+from reference import kernels_reconstruction as reconstruction  # noqa: E402
 
 CAPABILITIES = ("8.6", "9.0")
 TOOL = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
@@ -52,21 +54,22 @@ def cases() -> Iterator[tuple]:
     """Kernel, types of its pointers, its constants, and what to call it."""
     for dtype, batches in BATCHES.items():
         for B, D in [(B, 128) for B in batches] + [(32768, 512)]:
-            plan = kernels.plan(torch.empty(1, 1, dtype=dtype).expand(B, D), 0.1, 0.75, "tf32x3")
+            plan = clip.plan(torch.empty(1, 1, dtype=dtype).expand(B, D), 0.1, 0.75, "tf32x3")
             labels = {"dtype": TYPES[dtype], "precision": plan.options["PRECISION"], "B": B, "D": D,
-                      "tiles": kernels.tiles(B, D, dtype)}
+                      "tiles": clip.tiles(B, D, dtype)}
             types = dict.fromkeys(EMBEDDINGS, TYPES[dtype])
-            yield kernels._sums_kernel, types, plan.options, labels
-            yield kernels._gradients_kernel, types, plan.options, labels
+            yield clip._sums_kernel, types, plan.options, labels
+            yield clip._gradients_kernel, types, plan.options, labels
     for name in ("fp32", "bf16"):
-        for kernel in (kernels._errors_kernel, kernels._slopes_kernel):
-            yield kernel, {"y": name, "by": name}, {"SAMPLES": kernels.SAMPLES}, {"dtype": name}
+        for kernel in (reconstruction._errors_kernel, reconstruction._slopes_kernel):
+            yield (kernel, {"y": name, "by": name}, {"SAMPLES": reconstruction.SAMPLES},
+                   {"dtype": name})
     types = dict.fromkeys(EMBEDDINGS, "fp32")
-    yield kernels._lengths_kernel, types, {"ROWS": 16, "WIDTH": 128}, {}
-    yield kernels._finish_kernel, {}, {"COLUMNS": kernels.FINISH}, {}
-    yield (kernels._rows_kernel, {**dict.fromkeys(("y", "x", "s", "q", "numbers"), "fp64"),
+    yield clip._lengths_kernel, types, {"ROWS": 16, "WIDTH": 128}, {}
+    yield clip._finish_kernel, {}, {"COLUMNS": clip.FINISH}, {}
+    yield (baseline._rows_kernel, {**dict.fromkeys(("y", "x", "s", "q", "numbers"), "fp64"),
                                   "ties": "i32"},
-           {"LANES": kernels.LANES, "AHEAD": kernels.AHEAD, "num_warps": 1}, {})
+           {"LANES": baseline.LANES, "AHEAD": baseline.AHEAD, "num_warps": 1}, {})
 
 
 def needs(kernel, types: dict[str, str], constants: dict, capability: str) -> dict:

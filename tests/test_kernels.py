@@ -213,9 +213,9 @@ def test_clip_loss_fused_of_wide_embeddings(B, D):
 @pytest.mark.parametrize("rows, columns, width", [(128, 128, 32), (64, 64, 16), (16, 64, 16),
                                                   (32, 32, 32)])
 def test_clip_loss_fused_with_any_tiles(rows, columns, width, monkeypatch):
-    from reference import kernels_triton
-    monkeypatch.setattr(kernels_triton, "tiles",
-                        lambda *_: kernels_triton.Tiles(rows, columns, width, 4, 2))
+    from reference import kernels_clip
+    monkeypatch.setattr(kernels_clip, "tiles",
+                        lambda *_: kernels_clip.Tiles(rows, columns, width, 4, 2))
     z = pair(257, 30, torch.float32)
     assert_same(loss_and_gradients(kernels.clip_loss_fused, *z), wanted(*z), COSINE / 0.1,
                 COSINE / 0.1)
@@ -224,9 +224,9 @@ def test_clip_loss_fused_with_any_tiles(rows, columns, width, monkeypatch):
 @needs_triton
 @pytest.mark.parametrize("programs", [1, 3, 16])
 def test_clip_loss_fused_with_few_programs(programs, monkeypatch):
-    from reference import kernels_triton
-    monkeypatch.setattr(kernels_triton, "PROGRAMS", programs)
-    monkeypatch.setattr(kernels_triton, "FINISH", 64)
+    from reference import kernels_clip
+    monkeypatch.setattr(kernels_clip, "PROGRAMS", programs)
+    monkeypatch.setattr(kernels_clip, "FINISH", 64)
     z = pair(257, 9, torch.float32)  # 17 tiles of rows
     assert_same(loss_and_gradients(kernels.clip_loss_fused, *z), wanted(*z), COSINE / 0.1,
                 COSINE / 0.1)
@@ -374,12 +374,12 @@ def test_asymmetric_least_squares_fused_at_the_methods_numbers():
 
 @needs_triton
 def test_asymmetric_least_squares_fused_some_lanes_at_a_time(monkeypatch):
-    from reference import kernels_triton
+    from reference import kernels_baseline
     y = lanes(5, 9).to(DEVICE)
     whole = kernels.asymmetric_least_squares_fused(y, 1e3, iterations=2)
-    for name, value in (("LANES_AT_ONCE", 3), ("MOST", 3 * (9 + 2 * kernels_triton.AHEAD) + 1)):
+    for name, value in (("LANES_AT_ONCE", 3), ("MOST", 3 * (9 + 2 * kernels_baseline.AHEAD) + 1)):
         with monkeypatch.context() as patch:
-            patch.setattr(kernels_triton, name, value)
+            patch.setattr(kernels_baseline, name, value)
             found = kernels.asymmetric_least_squares_fused(y, 1e3, iterations=2)
             assert torch.equal(found, whole)
 

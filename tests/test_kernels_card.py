@@ -1,4 +1,4 @@
-"""What can be known of the kernels on a card without one: launches, memory, and what they compile to.
+"""What is known of the kernels on a card without one: launches, memory, what they compile to.
 
 Memory is counted on tensors that hold nothing, registers are read from code for cards not present.
 """
@@ -78,12 +78,14 @@ def peak(loss, B: int, dtype: torch.dtype = torch.float32) -> int:
 @pytest.fixture
 def launched(monkeypatch) -> list[str]:
     """Names of the kernels launched, none of which runs."""
-    from reference import kernels_triton
+    from reference import kernels_clip, kernels_reconstruction
     log = []
-    for name in ("_lengths_kernel", "_sums_kernel", "_finish_kernel", "_gradients_kernel",
-                 "_errors_kernel", "_slopes_kernel"):
-        monkeypatch.setattr(kernels_triton, name, Launches(name, log))
-    monkeypatch.setattr(kernels_triton, "INTERPRETED", True)  # any device will do
+    for module, names in ((kernels_clip, ("_lengths_kernel", "_sums_kernel", "_finish_kernel",
+                                          "_gradients_kernel")),
+                          (kernels_reconstruction, ("_errors_kernel", "_slopes_kernel"))):
+        for name in names:
+            monkeypatch.setattr(module, name, Launches(name, log))
+        monkeypatch.setattr(module, "INTERPRETED", True)  # any device will do
     return log
 
 

@@ -1,4 +1,4 @@
-"""The Triton kernels behind kernels.py; importing this file needs Triton.
+"""The CLIP loss in Triton, behind kernels.py; importing this file needs Triton.
 
     lengths    n_i = |z_i|, o_i = z_i . z'_i / (n_i n'_i)                   both sides in one launch
     sums       S_i = sum_j E_ij,  S'_j = sum_i E_ij,                        one launch, one product
@@ -6,24 +6,14 @@
     finish     loss = mean_i (w log S_i + (1 - w) log S'_i + (1 - o_i) / T)
     gradients  P_i = sum_j E_ij (w / S_i + (1 - w) / S'_j) r'_j z'_j - r'_i z'_i,  and likewise P'
                dz_i = (P_i - u_i (u_i . P_i)) r_i / (B T),  u_i = r_i z_i   both sides in one launch
-    errors     of lead i: means m, m', variances v, v' (each + 1e-12), c = sum x_0 y_0 / (T - 1),
-               loss = sum_i ((1 - w) a sum_t (y - x)^2 + w / N (1 - c / sqrt(v v')))
-    slopes     d loss / d y_t = (1 - w) 2 a (y - x) - w / N (x_0 / sqrt(v v') - c y_0 / sqrt(v v'^3)
-               ) / (T - 1)
-    rows       v_i = d_i - q_{i-1} e_{i-1} - s_{i-2},  s = 1 / v,  e_i = f_i - q_{i-1},  q = e s
-               g_i = w_i y_i / lam - q_{i-1} g_{i-1} - s_{i-2} g_{i-2}
-               x_i = s_i (g_i - x_{i+2}) - q_i x_{i+1}
 
-So a forward pass of the CLIP loss is three launches (four above B 1,024) and a backward pass one; of
-the reconstruction loss two and one, each of which reads x and y from memory once. A program owns a tile of rows i and runs over tiles of j; whatever lies outside B or D is masked, so B
-and D may be any numbers. Sums over columns are kept apart by program and added in order, so equal
-inputs give equal bits. A program of `rows` owns a block of lanes, one thread each; scratch is
-[T, lanes], so neighbours read neighbours, and what a row needs is read AHEAD rows before.
+So a forward pass is three launches (four above B 1,024) and a backward pass one. A program owns a
+tile of rows i and runs over tiles of j; whatever lies outside B or D is masked, so B and D may be
+any numbers. Sums over columns are kept apart by program and added in order, so equal inputs give
+equal bits.
 
-Glossary: z z' embeddings of the two sides, r r' their inverse lengths, T temperature (for the
-baseline: samples), w weight of the CMR -> ECG direction (baseline: of a sample), d f diagonals of
-W / lam + D'D, y signal, x baseline; reconstruction: x input and y prediction of a lead, x_0 y_0 the
-same without their means, N leads of all records, a = 1 / (P (L + 1e-5)) for L patches of P samples.
+Glossary: z z' embeddings of CMR and ECG, r r' their inverse lengths, T temperature, w weight of the
+CMR -> ECG direction, B subjects, D embedding width, E exponentials.
 Source: kernels.py.
 """
 
@@ -45,10 +35,6 @@ WIDEST = 128  # numbers of an embedding that a program holds at once
 PROGRAMS = 256  # of the sums: each keeps B sums over columns
 FINISH = 1024  # columns that a program of the last step adds up
 MOST = 2**31  # offsets are 32-bit numbers
-SAMPLES = 1024  # of a lead that a program holds at once
-LANES = 32  # lanes of a program: one warp
-AHEAD = 8  # rows between reading and use
-LANES_AT_ONCE = 2**16  # 10.5 GB at 5,000 samples
 
 
 class Tiles(NamedTuple):
@@ -303,192 +289,3 @@ def _own(one, two, i, B, D, WIDTH: tl.constexpr):
         total += tl.sum(_tile(one, i, start + tl.arange(0, WIDTH), B, D).to(tl.float32)
                         * _tile(two, i, start + tl.arange(0, WIDTH), B, D).to(tl.float32), axis=1)
     return total
-
-
-def reconstruction_errors(x: Tensor, y: Tensor, weight: float, scale: float) -> tuple[Tensor,
-                                                                                      Tensor]:
-    """Forward pass of the reconstruction loss.
-
-    Args:
-        x, y: [leads, T] contiguous, input and prediction.
-        weight: w of the correlation.
-        scale: a, of the squared error.
-    Returns:
-        Loss, scalar, and what the backward pass needs of each lead, [leads, 4]; both float32.
-    Source: kernels.py.
-    """
-    N, T = x.shape
-    parts, kept = (torch.empty(shape, dtype=torch.float32, device=x.device)
-                   for shape in ((N,), (N, 4)))
-    _errors_kernel[(N,)](x, y, parts, kept, N, T, float(weight), scale, SAMPLES)
-    return parts.sum(), kept
-
-
-def reconstruction_slopes(cotangent: Tensor, x: Tensor, y: Tensor, kept: Tensor, weight: float,
-                          scale: float) -> Tensor:
-    """Backward pass of the reconstruction loss.
-
-    Args:
-        cotangent: scalar float32, of the loss.
-        x, y, weight, scale: as above.
-        kept: as `reconstruction_errors` returns it.
-    Returns:
-        Gradient by y, [leads, T] in its dtype.
-    Source: kernels.py.
-    """
-    N, T = x.shape
-    by = torch.empty_like(y, dtype=torch.float32 if INTERPRETED else y.dtype)
-    grid = N, triton.cdiv(T, SAMPLES)
-    _slopes_kernel[grid](x, y, kept, cotangent, by, N, T, float(weight), scale, SAMPLES)
-    return by.to(y.dtype)
-
-
-@triton.jit
-def _errors_kernel(x, y, parts, kept, N, T, weight, scale, SAMPLES: tl.constexpr):
-    lead = tl.program_id(0).to(tl.int64)
-    x_sum, y_sum = tl.zeros([SAMPLES], tl.float32), tl.zeros([SAMPLES], tl.float32)
-    for start in range(0, T, SAMPLES):
-        t = start + tl.arange(0, SAMPLES)
-        x_sum += tl.load(x + lead * T + t, mask=t < T, other=0.0).to(tl.float32)
-        y_sum += tl.load(y + lead * T + t, mask=t < T, other=0.0).to(tl.float32)
-    m, m2 = tl.sum(x_sum) / T, tl.sum(y_sum) / T
-    xx, yy, xy, errors = tl.zeros([SAMPLES], tl.float32), tl.zeros([SAMPLES], tl.float32), \
-        tl.zeros([SAMPLES], tl.float32), tl.zeros([SAMPLES], tl.float32)
-    for start in range(0, T, SAMPLES):  # from the cache
-        t = start + tl.arange(0, SAMPLES)
-        a = tl.load(x + lead * T + t, mask=t < T, other=0.0).to(tl.float32)
-        b = tl.load(y + lead * T + t, mask=t < T, other=0.0).to(tl.float32)
-        errors += (b - a) * (b - a)
-        a, b = tl.where(t < T, a - m, 0.0), tl.where(t < T, b - m2, 0.0)
-        xx += a * a
-        yy += b * b
-        xy += a * b
-    n = T - 1.0
-    v, v2, c = tl.sum(xx) / n + 1e-12, tl.sum(yy) / n + 1e-12, tl.sum(xy) / n
-    inverse = 1.0 / (tl.sqrt_rn(v) * tl.sqrt_rn(v2))
-    tl.store(parts + lead, (1.0 - weight) * scale * tl.sum(errors)
-             + weight * (1.0 - c * inverse) / N)
-    tl.store(kept + 4 * lead, m)
-    tl.store(kept + 4 * lead + 1, m2)
-    tl.store(kept + 4 * lead + 2, inverse / n)
-    tl.store(kept + 4 * lead + 3, c * inverse / v2 / n)
-
-
-@triton.jit
-def _slopes_kernel(x, y, kept, cotangent, by, N, T, weight, scale, SAMPLES: tl.constexpr):
-    lead = tl.program_id(0).to(tl.int64)
-    t = tl.program_id(1) * SAMPLES + tl.arange(0, SAMPLES)
-    a = tl.load(x + lead * T + t, mask=t < T, other=0.0).to(tl.float32)
-    b = tl.load(y + lead * T + t, mask=t < T, other=0.0).to(tl.float32)
-    m, m2 = tl.load(kept + 4 * lead), tl.load(kept + 4 * lead + 1)
-    along, across = tl.load(kept + 4 * lead + 2), tl.load(kept + 4 * lead + 3)
-    slope = 2.0 * (1.0 - weight) * scale * (b - a) \
-        - weight / N * ((a - m) * along - (b - m2) * across)
-    slope *= tl.load(cotangent)
-    tl.store(by + lead * T + t, slope.to(by.dtype.element_ty), mask=t < T)
-
-
-def least_squares(lanes: Tensor, lam: float, p: float, iterations: int) -> Tensor:
-    """Baseline of [lanes, T] float64: [lanes, T] float64.
-
-    Source: kernels.py.
-    """
-    found = torch.empty_like(lanes)
-    most = min(LANES_AT_ONCE, max(1, (MOST - 1) // (lanes.shape[1] + 2 * AHEAD)))
-    for start in range(0, len(lanes), most):
-        part = slice(start, start + most)
-        found[part] = _least_squares(lanes[part], lam, p, iterations)
-    return found
-
-
-def _least_squares(lanes: Tensor, lam: float, p: float, iterations: int) -> Tensor:
-    count, T = lanes.shape
-    y = lanes.T.contiguous()  # [T, lanes]
-    x, s, q = torch.empty_like(y), torch.empty_like(y), torch.empty_like(y)
-    # the scalars in memory: a Python number would reach the kernel in float32
-    numbers = torch.empty(2, dtype=torch.float64, device=y.device)
-    numbers[0].fill_(1.0 / lam)
-    numbers[1].fill_(p)
-    ties = torch.zeros(count, dtype=torch.int32, device=y.device)
-    _rows_kernel[(triton.cdiv(count, LANES),)](y, x, s, q, numbers, ties, T, count, iterations,
-                                               LANES, AHEAD, num_warps=1)
-    own = (ties > T - 2) | (y == y[0]).all(dim=0)  # singular: the signal is its own baseline
-    return torch.where(own, y, x).T
-
-
-@triton.jit
-def _rows_kernel(y, x, s, q, numbers, ties, T, count, iterations, LANES: tl.constexpr,
-                 AHEAD: tl.constexpr):
-    lane = tl.program_id(0) * LANES + tl.arange(0, LANES)
-    live = lane < count
-    inverse_lam, p = tl.load(numbers), tl.load(numbers + 1)
-    zero = tl.zeros([LANES], dtype=tl.float64)
-    none = tl.zeros([LANES], dtype=tl.int32)
-    worst = none
-    blocks = tl.cdiv(T, AHEAD)
-    for iteration in range(iterations):
-        later = live & (none + iteration > 0)  # the first time there is no baseline yet
-        signals, olds = (), ()
-        for k in tl.static_range(AHEAD):
-            signals = signals + (_row(y, lane, none + k, T, count, live),)
-            olds = olds + (_row(x, lane, none + k, T, count, later),)
-        tied = none
-        e1, q1, s1, s2, g1, g2 = zero, zero, zero, zero, zero, zero  # of rows i - 1 and i - 2
-        for block in range(blocks):
-            next_signals, next_olds = (), ()
-            for k in tl.static_range(AHEAD):
-                i = none + block * AHEAD + k
-                signal, old = signals[k], olds[k]
-                next_signals = next_signals + (_row(y, lane, i + AHEAD, T, count, live),)
-                next_olds = next_olds + (_row(x, lane, i + AHEAD, T, count, later),)
-                w = tl.where(signal > old, p, tl.where(signal < old, 1.0 - p, signal - old))
-                w = tl.where(later, w, 1.0) * inverse_lam
-                tied += (later & (signal == old) & (i < T)).to(tl.int32)
-                # D'D: diagonal 1 5 6 .. 6 5 1, beside it -2 -4 .. -4 -2 0
-                first, third = (i < T - 2).to(tl.int32), (i >= 2).to(tl.int32)
-                second = ((i >= 1) & (i < T - 1)).to(tl.int32)
-                v = w + (first + 4 * second + third).to(tl.float64) - s2 - e1 * e1 * s1
-                s0 = _inverse(v)
-                e0 = (-2 * first - 2 * second).to(tl.float64) - q1
-                q0 = e0 * s0
-                g0 = w * signal - q1 * g1 - s2 * g2
-                at, inside = lane + i * count, live & (i < T)
-                tl.store(s + at, s0, mask=inside)
-                tl.store(q + at, q0, mask=inside)
-                tl.store(x + at, g0, mask=inside)
-                e1, q1, s2, s1, g2, g1 = e0, q0, s1, s0, g1, g0
-            signals, olds = next_signals, next_olds
-        factors, slopes, sides = (), (), ()
-        for k in tl.static_range(AHEAD):
-            i = none + blocks * AHEAD - 1 - k
-            factors = factors + (_row(s, lane, i, T, count, live),)
-            slopes = slopes + (_row(q, lane, i, T, count, live),)
-            sides = sides + (_row(x, lane, i, T, count, live),)
-        x1, x2 = zero, zero  # of rows i + 1 and i + 2
-        for block in range(blocks):
-            next_factors, next_slopes, next_sides = (), (), ()
-            for k in tl.static_range(AHEAD):
-                i = none + (blocks - block) * AHEAD - 1 - k
-                x0 = (sides[k] - x2) * factors[k] - slopes[k] * x1  # 0 outside
-                next_factors = next_factors + (_row(s, lane, i - AHEAD, T, count, live),)
-                next_slopes = next_slopes + (_row(q, lane, i - AHEAD, T, count, live),)
-                next_sides = next_sides + (_row(x, lane, i - AHEAD, T, count, live),)
-                tl.store(x + lane + i * count, x0, mask=live & (i < T))
-                x2, x1 = x1, x0
-            factors, slopes, sides = next_factors, next_slopes, next_sides
-        worst = tl.maximum(worst, tied)
-    tl.store(ties + lane, worst, mask=live)
-
-
-@triton.jit
-def _row(numbers, lane, i, T, count, live):
-    return tl.load(numbers + lane + i * count, mask=live & (i >= 0) & (i < T),
-                   other=0.0)
-
-
-@triton.jit
-def _inverse(v):
-    if NATIVE:
-        return tl.inline_asm_elementwise("rcp.rn.f64 $0, $1;", "=d,d", [v], dtype=tl.float64,
-                                         is_pure=True, pack=1)
-    return 1.0 / v
