@@ -7,7 +7,9 @@
 The precision is what convolutions are computed in: float32 means tf32 where cuDNN takes it.
 Training mode except on the axis inference. A ReLU whose sign differs between precisions changes its
 gradient outright: with a share e of such units, about the forward error, the gradient of n layers
-is off by sqrt(n e). That, not the arithmetic, sets the tolerance of the backward pass.
+is off by sqrt(n e). In a ResNet-50 at its usual initial weights, bfloat16 leaves nothing of the
+gradient (cosine 0.1); so here the last norm of each block scales by 0.1, as a network near the
+identity, where the check can tell right from wrong (cosine 0.96) and the time is the same.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ AXES = ("inference", "forward", "backward")
 IMPLEMENTATIONS = ("nchw-float32", "nhwc-float32", "nchw-bfloat16", "nhwc-bfloat16",
                    "nhwc-float16", "nhwc-bfloat16-compiled", "torchvision")
 CPU_IMPLEMENTATIONS = ("nchw-float32", "nhwc-float32", "torchvision")
-TOLERANCE_BACKWARD = {"float32": 1e-1, "tf32": 5e-1, "float16": 5e-1, "bfloat16": 9e-1}
+BRANCH = 0.1
+TOLERANCE_BACKWARD = {"float32": 3e-2, "tf32": 3e-1, "float16": 3e-1, "bfloat16": 5e-1}
 
 
 def work(arch: str, size: int, B: int, axis: str, computed: str = "float32") -> Work:
@@ -47,7 +50,13 @@ def work(arch: str, size: int, B: int, axis: str, computed: str = "float32") -> 
 def build(arch: str, implementation: str) -> nn.Module:
     """The network on the CPU: ours, or torchvision's without its last layer."""
     torch.manual_seed(0)
-    return alternative("torchvision")(arch) if implementation == "torchvision" else CMREncoder(arch)
+    ours = implementation != "torchvision"
+    network = CMREncoder(arch) if ours else alternative("torchvision")(arch)
+    last = "bn3" if arch == "resnet50" else "bn2"
+    for block in network.modules():
+        if hasattr(block, last):
+            nn.init.constant_(getattr(block, last).weight, BRANCH)
+    return network
 
 
 def test_resnet(measure, device, shape, implementation, axis):
