@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,51 @@ def test_suite_runs_from_a_bare_checkout(tmp_path):
     assert "2 passed, 4 skipped" in done.stdout, done.stdout
     for name in ("scipy", "pybaselines", "sklearn", "torchmetrics"):
         assert f"{name} is not installed" in done.stdout, done.stdout
+
+
+# ---- on a card ----
+
+def rows_of_a_card(*arguments: str) -> list[tuple]:
+    """Names of the rows that the suite would run on a CUDA card."""
+    done = suite("benchmarks", "--collect-only", "-p", "as_cuda", *arguments,
+                 PYTHONPATH=str(ROOT / "tests"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = [x for x in done.stdout.splitlines() if x.startswith("rows of a card: ")]
+    return [tuple(row) for row in json.loads(line.partition(": ")[2])]
+
+
+@pytest.fixture(scope="module")
+def card() -> list[tuple]:
+    return rows_of_a_card()
+
+
+def test_every_row_of_a_card_has_its_own_name(card):
+    twice = [row for row, times in Counter(card).items() if times > 1]
+    assert not twice
+
+
+def test_a_card_is_timed_in_both_modes(card):
+    modes = {}
+    for operation, _, _, _, mode in card:
+        modes.setdefault(operation, set()).add(mode)
+    for operation, found in modes.items():
+        assert "stream" in found or found == {"host"}, operation
+    without = {name for name, found in modes.items() if "graph" not in found}
+    assert without == {"auroc", "cmr_view", "colour_jitter", "ridge"}
+
+
+def test_the_papers_shapes_are_a_part_of_the_rows(card):
+    paper = rows_of_a_card("--paper")
+    assert set(paper) < set(card) and len(paper) < len(card) / 2
+    assert {row[0] for row in paper} == {row[0] for row in card}
+    for target in (("clip_loss", "fused bf16", "B256"), ("clip_loss", "fused bf16", "B32768"),
+                   ("clip_loss", "chunked", "B262144"), ("mse_ncc", "fused", "B128"),
+                   ("als", "fused", "records4096"), ("mdm_step", "bfloat16-compiled", "B128"),
+                   ("resnet", "nhwc-bfloat16", "resnet50-B256")):
+        assert target in {row[:3] for row in paper}, target
+
+
+def test_a_cpu_runs_the_variants_of_a_card_when_asked():
+    words = ("benchmarks", "--collect-only", "-k", "patch_embedding and B4", "--bench-device", "cpu")
+    asked = suite(*words, "--all-variants")
+    assert "compiled" in asked.stdout and "compiled" not in suite(*words).stdout

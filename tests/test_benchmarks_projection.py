@@ -16,12 +16,12 @@ def step(operation: str, shape: str, p50: float, **other) -> dict:
 
 
 @pytest.mark.parametrize("shape, batch", [("B2", 2), ("resnet50-B256", 256),
-                                          ("resnet18-78px-B2", 2)])
+                                          ("resnet18-78px-B2", 2), ("records4096", 4096)])
 def test_batch_of(shape, batch):
     assert_equal("batch", projection.batch_of(shape), batch)
 
 
-@pytest.mark.parametrize("shape", ["records8", "B", "B2-wide", ""])
+@pytest.mark.parametrize("shape", ["record8", "B", "B2-wide", "records", ""])
 def test_batch_of_a_shape_without_one(shape):
     with pytest.raises(ValueError, match=f"shape '{shape}'"):
         projection.batch_of(shape)
@@ -33,11 +33,21 @@ def test_steps_are_those_of_the_paper():
     assert_equal("MMCL", steps["MMCL"], 300 * 109)
 
 
+def test_baselines_of_the_cohort(tmp_path):
+    run = tables.read(saved(tmp_path / "a", step("als", "records1", 1e-3),
+                            step("als", "records4096", 0.5)))
+    (found,) = projection.project(run)
+    assert_equal("stage", (found.stage.name, found.stage.steps, found.batch),
+                 ("baselines", 1, 4096))
+    assert_close("seconds", found.seconds, 0.5 * 40_044 / 4096, rtol=1e-12)
+    assert "scaled from B 4096 to 40044" in projection.table(run)
+
+
 def test_project(tmp_path):
     run = tables.read(saved(
         tmp_path / "a", step("mdm_step", "B64", 1e-3), step("mdm_step", "B128", 3e-3),
         step("mdm_step", "B64", 2e-3, implementation="bfloat16"),
-        step("mmcl_step", "resnet50-B128", 50e-3), row("als", 1.0)))
+        step("mmcl_step", "resnet50-B128", 50e-3), row("auroc", 1.0)))
     found = projection.project(run)
     assert_equal("stages", " ".join(p.stage.name for p in found), "MDM MDM MMCL")
     exact, scaled, mmcl = found
@@ -68,4 +78,4 @@ def test_command(tmp_path, capsys):
         assert text in line, (text, line)
     assert_equal("status", main(["project", saved(tmp_path / "b", row("als", 1.0))]), 2)
     error = capsys.readouterr().err
-    assert "no timed training step" in error and error.count("\n") == 1, error
+    assert "no timed step" in error and error.count("\n") == 1, error
