@@ -21,6 +21,7 @@ import triton.language as tl
 from torch import Tensor
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+FMA = {"enable_fp_fusion": True}  # a product and its sum in one step; Triton will have to be asked
 NATIVE = tl.constexpr(not INTERPRETED)  # instructions of the card
 LANES = 32  # lanes of a program: one warp
 AHEAD = 8  # rows between reading and use
@@ -51,7 +52,7 @@ def _least_squares(lanes: Tensor, lam: float, p: float, iterations: int) -> Tens
     numbers[1].fill_(p)
     ties = torch.zeros(count, dtype=torch.int32, device=y.device)
     _rows_kernel[(triton.cdiv(count, LANES),)](y, x, s, q, numbers, ties, T, count, iterations,
-                                               LANES, AHEAD, num_warps=1)
+                                               LANES, AHEAD, num_warps=1, **FMA)
     own = (ties > T - 2) | (y == y[0]).all(dim=0)  # singular: the signal is its own baseline
     return torch.where(own, y, x).T
 

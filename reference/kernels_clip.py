@@ -28,12 +28,13 @@ import triton.language as tl
 from torch import Tensor
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+FMA = {"enable_fp_fusion": True}  # a product and its sum in one step; Triton will have to be asked
 NATIVE = tl.constexpr(not INTERPRETED)  # instructions of the card
 LOG2E = tl.constexpr(1.4426950408889634)
 SHORTEST = tl.constexpr(1e-12)  # a length below counts as this, as in the plain form
 WIDEST = 128  # numbers of an embedding that a program holds at once
 PROGRAMS = 256  # of the sums: each keeps B sums over columns
-FINISH = 1024  # columns that a program of the last step adds up
+FINISH, TOGETHER = 1024, 8  # columns that a program of the last step adds up, programs at a time
 MOST = 2**31  # offsets are 32-bit numbers
 
 
@@ -95,7 +96,7 @@ def plan(z: Tensor, temperature: float, weight: float, precision: str) -> Plan:
     return Plan(B, D, 1.0 / temperature, float(weight), {
         "ROWS": rows, "COLUMNS": columns, "WIDTH": width, "WHOLE": width >= D,
         "DTYPE": tl.bfloat16 if narrow else tl.float32, "PRECISION": precision,
-        "num_warps": warps, "num_stages": stages})
+        "num_warps": warps, "num_stages": stages, **FMA})
 
 
 def loss_and_weights(cmr: Tensor, ecg: Tensor, plan: Plan) -> tuple[Tensor, ...]:
@@ -116,10 +117,11 @@ def loss_and_weights(cmr: Tensor, ecg: Tensor, plan: Plan) -> tuple[Tensor, ...]
     n, r, weights, rows, columns, own, parts = (
         torch.empty(shape, dtype=torch.float32, device=cmr.device)
         for shape in ((2, B), (2, B), (2, B), (B,), (programs, B), (B,), (blocks,)))
-    _lengths_kernel[(triton.cdiv(B, 16),)](cmr, ecg, n, r, own, B, D, 16, options["WIDTH"])
+    _lengths_kernel[(triton.cdiv(B, 16),)](cmr, ecg, n, r, own, B, D, 16, options["WIDTH"],
+                                            **FMA)
     _sums_kernel[(programs,)](cmr, ecg, r, rows, columns, B, D, sharpness, turns, **options)
     _finish_kernel[(blocks,)](rows, columns, own, weights, parts, B, programs, sharpness, weight,
-                              FINISH)
+                              FINISH, TOGETHER, num_warps=8, **FMA)
     return parts.sum() if blocks > 1 else parts.reshape(()), n, r, weights
 
 
@@ -197,11 +199,14 @@ def _sums_kernel(cmr, ecg, r, rows, columns, B, D, sharpness, turns, ROWS: tl.co
 
 @triton.jit
 def _finish_kernel(rows, columns, own, weights, parts, B, programs, sharpness, weight,
-                   COLUMNS: tl.constexpr):
+                   COLUMNS: tl.constexpr, TOGETHER: tl.constexpr):
     j = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    column = tl.zeros([COLUMNS], dtype=tl.float32)
-    for program in range(programs):
-        column += tl.load(columns + program * B + j, mask=j < B, other=1.0)
+    sums = tl.zeros([TOGETHER, COLUMNS], dtype=tl.float32)
+    for start in range(0, programs, TOGETHER):
+        program = start + tl.arange(0, TOGETHER)
+        sums += tl.load(columns + program[:, None] * B + j[None, :],
+                        mask=(program[:, None] < programs) & (j[None, :] < B), other=0.0)
+    column = tl.where(j < B, tl.sum(sums, axis=0), 1.0)
     row = tl.load(rows + j, mask=j < B, other=1.0)
     tl.store(weights + j, weight / row, mask=j < B)
     tl.store(weights + B + j, (1.0 - weight) / column, mask=j < B)

@@ -24,6 +24,7 @@ import triton.language as tl
 from torch import Tensor
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+FMA = {"enable_fp_fusion": True}  # a product and its sum in one step; Triton will have to be asked
 SAMPLES = 1024  # of a lead that a program holds at once
 
 
@@ -41,7 +42,7 @@ def errors(x: Tensor, y: Tensor, weight: float, scale: float) -> tuple[Tensor, T
     N, T = x.shape
     parts, kept = (torch.empty(shape, dtype=torch.float32, device=x.device)
                    for shape in ((N,), (N, 4)))
-    _errors_kernel[(N,)](x, y, parts, kept, N, T, float(weight), scale, SAMPLES)
+    _errors_kernel[(N,)](x, y, parts, kept, N, T, float(weight), scale, SAMPLES, **FMA)
     return parts.sum(), kept
 
 
@@ -60,7 +61,7 @@ def slopes(cotangent: Tensor, x: Tensor, y: Tensor, kept: Tensor, weight: float,
     N, T = x.shape
     by = torch.empty_like(y, dtype=torch.float32 if INTERPRETED else y.dtype)
     grid = N, triton.cdiv(T, SAMPLES)
-    _slopes_kernel[grid](x, y, kept, cotangent, by, N, T, float(weight), scale, SAMPLES)
+    _slopes_kernel[grid](x, y, kept, cotangent, by, N, T, float(weight), scale, SAMPLES, **FMA)
     return by.to(y.dtype)
 
 

@@ -66,7 +66,8 @@ def cases() -> Iterator[tuple]:
                    {"dtype": name})
     types = dict.fromkeys(EMBEDDINGS, "fp32")
     yield clip._lengths_kernel, types, {"ROWS": 16, "WIDTH": 128}, {}
-    yield clip._finish_kernel, {}, {"COLUMNS": clip.FINISH}, {}
+    yield clip._finish_kernel, {}, {"COLUMNS": clip.FINISH, "TOGETHER": clip.TOGETHER,
+                                     "num_warps": 8}, {}
     yield (baseline._rows_kernel, {**dict.fromkeys(("y", "x", "s", "q", "numbers"), "fp64"),
                                   "ties": "i32"},
            {"LANES": baseline.LANES, "AHEAD": baseline.AHEAD, "num_warps": 1}, {})
@@ -80,7 +81,8 @@ def needs(kernel, types: dict[str, str], constants: dict, capability: str) -> di
                            "fp32" if name in FLOATS else "*" + types.get(name, "fp32"))
         if signature[name].startswith("*") or name == "D":
             even[(index,)] = [["tt.divisibility", 16]]  # as at a launch with aligned tensors
-    options = {k: v for k, v in constants.items() if k.startswith("num_")}
+    options = {**{k: v for k, v in constants.items() if k in ("num_warps", "num_stages")},
+               **clip.FMA}
     constants = {k: v for k, v in constants.items() if k not in options}
     target = GPUTarget("cuda", int(capability.replace(".", "")), 32)
     done = triton.compile(ASTSource(kernel, signature, constants, even), target, options)
