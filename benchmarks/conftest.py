@@ -2,7 +2,8 @@
 
 A benchmark module names its SHAPES (dict), CPU_SHAPES (those small enough for a CPU) and PAPER
 (those of the paper and of the targets), and where it has them IMPLEMENTATIONS (CPU_IMPLEMENTATIONS)
-and AXES; its tests take `shape`, `implementation` and `axis` as arguments. A test's own parametrize marks come first.
+and AXES; its tests take `shape`, `implementation` and `axis` as arguments. A test's own parametrize
+marks come first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The whole ECG encoder: [B, 1, 12, 2500] -> tokens [B, 60, 384] while masked, features [B, 384] else.
+"""The whole ECG encoder: [B, 1, 12, 2500] -> tokens [B, 60, 384] if masked, else features [B, 384].
 
     flops  2 B L P D + B depth (24 N D^2 + 4 N^2 D), N = 60 or 301; backward twice that without the
            signal's gradient

@@ -193,7 +193,7 @@ def _t_amplitude(x: dict[str, float], n: dict[str, float]) -> float:
 
 
 def _t_angles(x: dict[str, float], n: dict[str, float]) -> tuple[float, float]:
-    """Turn of T in the frontal plane (about half of the QRS's, and private) and backwards, degrees."""
+    """Turn of T in the frontal plane (half of the QRS's, and private) and backwards, degrees."""
     frontal = .62 * (_axis(x, n) - 30) + n["t_axis"]
     return frontal, n["t_turn"] - .08 * (x["lvmi"] - 47) - 1.0 * _weak(x, 60)
 

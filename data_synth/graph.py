@@ -203,9 +203,10 @@ _TABLE = {  # effect -> source, then (cause, sign, strength)
 EDGES = tuple(Edge(cause, effect, sign, strength, row[0])
               for effect, row in _TABLE.items() for cause, sign, strength in row[1:])
 
+# where the name of `PRIVATE_SD` is not that of the feature
 _ECG_PRIVATE = {"log_voltage": "gain", "log_septum": "septum", "log_base": "base",
-                "log_t": "t_gain", "log_t_width": "t_width", "log_p": "p_height", "log_terminal": "p_terminal",
-                "q_depth": "q_wave"}  # where the name of `PRIVATE_SD` is not that of the feature
+                "log_t": "t_gain", "log_t_width": "t_width", "log_p": "p_height",
+                "log_terminal": "p_terminal", "q_depth": "q_wave"}
 _REACH = {"anatomy": HEART, "ecg": ("ecg:recording",), "cmr": IMAGE}  # of a recorded latent
 PRIVATE = (
     *(Private(name, "physiology", ()) for name in (

@@ -26,7 +26,7 @@ def to_numpy(value) -> np.ndarray:
 
 
 def relative_error(got, want) -> float:
-    """Norm of the difference over the norm of the reference, in float64; NaN where either has NaN."""
+    """Norm of the difference over that of the reference, in float64; NaN where either has NaN."""
     got, want = to_numpy(got).astype(np.float64), to_numpy(want).astype(np.float64)
     if got.shape != want.shape:
         raise AssertionError(f"shape={got.shape}, but should be {want.shape}")
@@ -81,7 +81,7 @@ def authors(name: str) -> dict[str, np.ndarray]:
 
 
 def larger_golden(name: str) -> dict[str, np.ndarray]:
-    """One file of the larger golden set; the test is skipped, naming the file, where it is absent."""
+    """One file of the larger golden set; skips the test, naming the file, where it is absent."""
     path = SHARED / "golden" / f"{name}.npz"
     if not path.is_file():
         pytest.skip(f"larger golden set not available: {name}.npz")

@@ -1,4 +1,4 @@
-"""FLOP and byte counts of the network, loss and optimiser benchmarks, against counted operations."""
+"""FLOP and byte counts of network, loss and optimiser benchmarks, against counted operations."""
 
 from __future__ import annotations
 
@@ -207,6 +207,7 @@ def test_variants():
 
 
 def test_only_a_missing_compiler_is_skipped():
-    assert variants.not_compiled(RuntimeError("InvalidCxxCompiler: No working C++ compiler found in x"))
+    error = RuntimeError("InvalidCxxCompiler: No working C++ compiler found in x")
+    assert variants.not_compiled(error)
     assert variants.not_compiled(RuntimeError("Cannot find a working triton installation. Either"))
     assert not variants.not_compiled(RuntimeError("backend='inductor' raised: AssertionError"))

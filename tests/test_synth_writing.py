@@ -51,7 +51,8 @@ def test_write_cohort_is_valid_and_equals_simulate(written):
 
 
 def test_bytes_do_not_depend_on_threads_of_the_linear_algebra():
-    words = ("import hashlib, data_synth as d; r = d.simulate([3, 55, 18], 4); print([hashlib.sha256("
+    words = ("import hashlib, data_synth as d; r = d.simulate([3, 55, 18], 4); "
+             "print([hashlib.sha256("
              "a.tobytes()).hexdigest() for a in (*r[:5], *r.latents.values())])")
     seen = {count: subprocess.run(
         [sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=True,
