@@ -163,6 +163,8 @@ def test_registers_suffice_at_the_width_of_the_method(compiled):
 def test_products_run_on_tensor_cores(compiled):
     products = [row for row in compiled if row["kernel"] in ("_sums_kernel", "_gradients_kernel")]
     assert products and all(row["tensor cores"] for row in products)
+    assert {row["precision"] for row in products if row["dtype"] == "fp16"} == {"tf32"}
+    assert {row["precision"] for row in products if row["dtype"] == "fp32"} == {"tf32x3"}
     hopper = [row for row in products if row["capability"] == "9.0" and row["dtype"] == "bf16"
               and row["B"] >= 8192 and row["D"] == D]
     assert len(hopper) == 4 and all(row["tensor cores"] == ["wgmma.mma_async"] for row in hopper)
