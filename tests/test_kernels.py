@@ -378,10 +378,13 @@ def test_asymmetric_least_squares_fused_some_lanes_at_a_time(monkeypatch):
     y = lanes(5, 9).to(DEVICE)
     whole = kernels.asymmetric_least_squares_fused(y, 1e3, iterations=2)
     for name, value in (("LANES_AT_ONCE", 3), ("MOST", 3 * (9 + 2 * kernels_baseline.AHEAD) + 1)):
+        parts, solve = [], kernels_baseline._least_squares
         with monkeypatch.context() as patch:
             patch.setattr(kernels_baseline, name, value)
+            patch.setattr(kernels_baseline, "_least_squares",
+                          lambda part, *rest: (parts.append(len(part)), solve(part, *rest))[1])
             found = kernels.asymmetric_least_squares_fused(y, 1e3, iterations=2)
-            assert torch.equal(found, whole)
+            assert torch.equal(found, whole) and parts == [3, 2]
 
 
 @needs_triton
