@@ -32,10 +32,10 @@ import torch
 ROW_LANES = 1536  # lanes solved together: four buffers of T rows, 246 MB at T = 5000
 ROW_BLOCK = 16  # rows re-weighted together: they stay in the second-level cache
 ROWS_FROM = 240  # lanes: from here on the rows are the fastest
-CHUNK = 80  # samples, at most
-CHUNK_LANES = 24  # lanes cut into chunks together: 1,512 chunks at T = 5000
+CHUNK = 40  # samples, at most
+CHUNK_LANES = 24  # lanes cut into chunks together: 3,000 chunks at T = 5000
 CHUNKS_FROM = 10_000  # samples: below this the reduction is the fastest
-DENSE_BLOCKS = 8  # the last blocks of a NumPy reduction, solved as dense matrices
+DENSE_BLOCKS = 16  # the last blocks of a NumPy reduction, solved as dense matrices
 REDUCTION_SIZE = 60_000  # samples of one NumPy reduction: one record; more falls out of cache
 METHODS = ("auto", "rows", "chunks", "reduction")
 
