@@ -249,6 +249,7 @@ class _Chunks(NamedTuple):
     r: np.ndarray  # [m, W] of the factorisation of the first m rows
     q: np.ndarray  # [m, W]
     g: np.ndarray  # [m, 3, W] its forward substitution: right-hand side, columns of s_{k-1}
+    spare: np.ndarray  # [3, m, W]
     lanes: int
 
 
@@ -263,11 +264,14 @@ def _by_chunks(signal: np.ndarray, lam: float, p: float, iterations: int) -> np.
         x = x.reshape(-1, count, size).transpose(2, 1, 0)
         return np.ascontiguousarray(x).reshape(size, -1)
 
-    y = columns(np.pad(signal, ((0, 0), (0, beyond))))
-    a, b = (np.repeat(columns(x), lanes, axis=1) for x in _diagonals(count * size))  # [size, width]
-    w, z, sign = np.full_like(y, 1.0 / lam), np.empty_like(y), np.empty_like(y)
-    buffers = _Chunks(*(np.empty((size - 2, *shape)) for shape in ((width,), (width,), (3, width))),
-                      lanes)
+    space = np.empty((14, size, width))  # in one piece, which the system gives as large pages
+    y, a, b, w, z, sign, r, q = space[:8]
+    y[:] = columns(np.pad(signal, ((0, 0), (0, beyond))))
+    for x, diagonal in zip((a, b), _diagonals(count * size)):
+        x.reshape(size, count, lanes)[:] = columns(diagonal)[..., None]
+    w[:] = 1.0 / lam
+    g = space[8:11].reshape(-1)[:3 * (size - 2) * width].reshape(size - 2, 3, width)
+    buffers = _Chunks(r[:-2], q[:-2], g, space[11:, :-2], lanes)
     filled = columns(np.arange(count * size) >= T).repeat(lanes, axis=1)
     met = (signal == signal[:, :1]).all(axis=1)  # constant signals
     for iteration in range(iterations):
@@ -285,7 +289,7 @@ def _by_chunks(signal: np.ndarray, lam: float, p: float, iterations: int) -> np.
 
 def _solve_chunks(a: np.ndarray, b: np.ndarray, z: np.ndarray, buffers: _Chunks) -> None:
     """Solve for all chunks; a, the diagonal, is overwritten, z the right side and the solution."""
-    r, q, g, lanes = buffers
+    r, q, g, _, lanes = buffers
     m, width = r.shape
     g[:, 0], g[:, 1:] = z[:m], 0.0
     g[0, 1], g[0, 2], g[1, 2] = 1.0, b[0, -1], 1.0  # how s_{k-1} enters the first two rows
@@ -314,12 +318,12 @@ def _tie(diagonal: tuple, right: np.ndarray, beta: np.ndarray, buffers: _Chunks)
         diagonal  D_k - R' A^-1 R - (L' A^-1 L)_{k+1}        coupling to s_{k+1}  -(L' A^-1 R)_{k+1}
         right     f_k - R' A^-1 f - (L' A^-1 f)_{k+1}
     """
-    r, _, g, lanes = buffers
+    r, _, g, spare, lanes = buffers
     u, v = g[-2] * r[-2], g[-1] * r[-1]  # [3, W]
     with_f, with_first, with_second = zip(u + beta * v, v)  # R' A^-1 [f, L], pairs of [W]
-    scaled = r * g[:, 1], r * g[:, 2]
+    scaled = [np.multiply(r, g[:, k + 1], out=spare[k]) for k in (0, 1)]
     own = (r[-2] + r[-1] * beta * beta, r[-1] * beta, r[-1])  # R' A^-1 R
-    following = [(x * y).sum(axis=0) for x, y in (
+    following = [np.multiply(x, y, out=spare[2]).sum(axis=0) for x, y in (
         (scaled[0], g[:, 1]), (scaled[0], g[:, 2]), (scaled[1], g[:, 2]),  # L' A^-1 L
         (scaled[0], g[:, 0]), (scaled[1], g[:, 0]))]  # L' A^-1 f
 
