@@ -118,7 +118,7 @@ def test_resnet_work_backward():
 def test_mdm_step_work():
     module = operation("mdm_step")
     model = _autoencoder(module)
-    train = module.step(model, CPU, half=False)
+    train = module.step(model, CPU)
     got = counted(train, module.inputs(2, Draw(0, CPU)), "step")
     assert_equal("flops", module.work(2).flops, got)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -128,7 +128,7 @@ def test_mdm_step_work():
 def test_mmcl_step_work():
     module = operation("mmcl_step")
     model = module.build("resnet18")
-    train = module.step(model, CPU, half=False)
+    train = module.step(model, CPU)
     got = counted(train, module.inputs(64, 2, Draw(0, CPU)), "step")
     assert_equal("flops", module.work("resnet18", 64, 2).flops, got)
     for arch, network in (("resnet18", model), ("resnet50", module.build("resnet50"))):

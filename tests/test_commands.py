@@ -30,7 +30,7 @@ def options(*words):
 # ---- the generated cohort ------------------------------------------------------------------------
 
 @pytest.mark.parametrize("status, error, message", [
-    (130, KeyboardInterrupt, ""), (-2, KeyboardInterrupt, ""), (1, ValueError, "exit status 1")])
+    (130, KeyboardInterrupt, "^$"), (-2, KeyboardInterrupt, "^$"), (1, ValueError, "exit status 1")])
 def test_an_ended_generator_ends_the_job(monkeypatch, tmp_path, status, error, message):
     asked = []
 
