@@ -181,10 +181,7 @@ def _sums_kernel(cmr, ecg, r, rows, columns, B, D, sharpness, turns, ROWS: tl.co
         total = tl.zeros([ROWS], dtype=tl.float32)
         for start in range(0, B, COLUMNS):
             j = start + tl.arange(0, COLUMNS)
-            there = _tile(ecg, j, tl.arange(0, WIDTH), B, D).to(DTYPE)
-            product = tl.dot(here, tl.trans(there), input_precision=PRECISION)
-            if not WHOLE:
-                product = _further(product, cmr, ecg, i, j, B, D, WIDTH, DTYPE, PRECISION)
+            product, _ = _product(here, cmr, ecg, i, j, B, D, WIDTH, WHOLE, DTYPE, PRECISION)
             s = tl.load(r + B + j, mask=j < B, other=0.0)
             outside = tl.where(j < B, 0.0, float("-inf"))  # columns outside: E = 0
             E = _exp2((product * s[None, :] + outside[None, :]) * scale[:, None] - shift[:, None])
@@ -234,10 +231,8 @@ def _gradients_kernel(cmr, ecg, n, r, weights, cotangent, by_cmr, by_ecg, B, D, 
     along = tl.zeros([ROWS], dtype=tl.float32)  # z_i . P_i
     for start in range(0, B, COLUMNS):
         j = start + tl.arange(0, COLUMNS)
-        there = _tile(other, j, tl.arange(0, WIDTH), B, D).to(DTYPE)
-        product = tl.dot(here, tl.trans(there), input_precision=PRECISION)
+        product, there = _product(here, z, other, i, j, B, D, WIDTH, WHOLE, DTYPE, PRECISION)
         if not WHOLE:
-            product = _further(product, z, other, i, j, B, D, WIDTH, DTYPE, PRECISION)
             there = _tile(other, j, d, B, D).to(DTYPE)
         s = tl.load(r + there_at + j, mask=j < B, other=0.0)  # columns outside: G = 0
         b = tl.load(weights + there_at + j, mask=j < B, other=0.0) * s
@@ -275,14 +270,17 @@ def _exp2(x):
 
 
 @triton.jit
-def _further(product, one, two, i, j, B, D, WIDTH: tl.constexpr, DTYPE: tl.constexpr,
-             PRECISION: tl.constexpr):
-    """Products of the widths after the first."""
-    for start in range(WIDTH, D, WIDTH):
-        here = _tile(one, i, start + tl.arange(0, WIDTH), B, D).to(DTYPE)
-        there = _tile(two, j, start + tl.arange(0, WIDTH), B, D).to(DTYPE)
-        product += tl.dot(here, tl.trans(there), input_precision=PRECISION)
-    return product
+def _product(here, one, two, i, j, B, D, WIDTH: tl.constexpr, WHOLE: tl.constexpr,
+             DTYPE: tl.constexpr, PRECISION: tl.constexpr):
+    """z_i . z'_j from the first width of z_i, which is at hand; also the first width of z'_j."""
+    there = _tile(two, j, tl.arange(0, WIDTH), B, D).to(DTYPE)
+    product = tl.dot(here, tl.trans(there), input_precision=PRECISION)
+    if not WHOLE:
+        for start in range(WIDTH, D, WIDTH):
+            d = start + tl.arange(0, WIDTH)
+            more, beside = _tile(one, i, d, B, D).to(DTYPE), _tile(two, j, d, B, D).to(DTYPE)
+            product += tl.dot(more, tl.trans(beside), input_precision=PRECISION)
+    return product, there
 
 
 @triton.jit
