@@ -8,15 +8,14 @@ marks come first.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
 
 from benchmarks import timing
-from benchmarks.measure import Case, Measure, device_name, out_of_memory, release
+from benchmarks.machine import device_name, facts
+from benchmarks.measure import Case, Measure, out_of_memory, release
 from benchmarks.tables import report
 from benchmarks.variants import not_compiled
 
@@ -164,11 +163,7 @@ def pytest_benchmark_update_machine_info(config, machine_info):
     cpu = machine_info.get("cpu", {})
     machine_info["cpu"] = {k: cpu[k] for k in ("brand_raw", "count", "l2_cache_size",
                                                "l3_cache_size") if k in cpu}
-    machine_info.update(
-        device=device_name(suite.device), threads=torch.get_num_threads(),
-        torch=torch.__version__, numpy=np.__version__, cuda=torch.version.cuda,
-        ceilings=suite.measured_ceilings,
-        load=list(os.getloadavg()) if hasattr(os, "getloadavg") else None)
+    machine_info.update(facts(suite.device), ceilings=suite.measured_ceilings)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -15,10 +15,8 @@ import contextlib
 import copy
 import gc
 import math
-import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +26,7 @@ from torch import nn
 
 from benchmarks import timing
 from benchmarks.launches import launches
+from benchmarks.machine import device_name
 from benchmarks.roofline import Work, calibrate, floor
 
 AXES = ("inference", "forward", "backward", "step")
@@ -138,6 +137,7 @@ class Measure:
               benchmark: Any) -> None:
         """Pedantic rounds: the set-up picks the next input set, outside the timed window."""
         timer, turn = self.clock(device, mode), iter(range(10**9))
+        timer.restart()
         benchmark.group, benchmark._timer = row["operation"], timer
         benchmark._precisions[timer] = 1e-6  # else an unknown timer is calibrated for a second
         rounds, warm_up = self._rounds(bodies[0], device)
@@ -145,7 +145,8 @@ class Measure:
                            setup=lambda: ((bodies[next(turn) % len(bodies)],), {}))
         if benchmark.disabled:
             return
-        row.update(statistics(benchmark.stats.stats.data), rounds=rounds, warmup=warm_up)
+        row.update(statistics(benchmark.stats.stats.data), rounds=rounds, warmup=warm_up,
+                   **timer.learned(rounds))
         row.update(rates(row, self.ceilings(device)))
         benchmark.extra_info.update(row)
 
@@ -264,14 +265,6 @@ def rates(row: dict[str, Any], ceilings: dict[str, float]) -> dict[str, Any]:
             "bound": least.bound}
 
 
-def device_name(device: torch.device) -> str:
-    """What the device is sold as, or its type."""
-    if device.type == "cpu":
-        return _processor()
-    name = getattr(getattr(torch, device.type, None), "get_device_name", None)
-    return name(device) if name else device.type
-
-
 def out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out."""
     kinds = (MemoryError, torch.cuda.OutOfMemoryError)
@@ -285,15 +278,6 @@ def release() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def _processor() -> str:
-    """Model name of the CPU."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine() or "cpu"
 
 
 def _calls(case: Case) -> int:

@@ -22,6 +22,7 @@ Row = dict[str, Any]
 KEY = ("operation", "implementation", "shape", "axis", "mode")
 TOLERANCE = 0.03
 BEGIN, END = "<!-- table of {} -->", "<!-- end of the table -->"
+VERSIONS = ("torch", "numpy", "triton", "driver_version", "power.limit")
 CONTROLS = ("copy", "float32", "bfloat16")  # ceilings whose change between runs counts as drift
 
 
@@ -104,6 +105,7 @@ def report(rows: Sequence[Row]) -> str:
         ("bound", lambda r: r.get("bound", "")),
         ("peak MB", lambda r: _number(r.get("peak_mem_bytes"), 1e-6)),
         ("launches", lambda r: str(r.get("launches") or "")),
+        ("late", lambda r: str(r.get("late") or "")),
         ("MFLOP", lambda r: _number(r["flops"] or None, 1e-6)),
         ("MB", lambda r: _number(r["bytes"], 1e-6)),
         ("error", lambda r: f"{r['error']:.0e}" if "error" in r else "")]
@@ -116,11 +118,15 @@ def header(run: Run) -> str:
     """What a run ran on, and its ceilings, as Markdown lines."""
     m = run.machine
     facts = [m.get("device", "unknown device"), f"{m.get('threads', '?')} threads",
-             f"torch {m.get('torch', '?')}", f"numpy {m.get('numpy', '?')}"]
+             *(f"{name} {m[name]}" for name in VERSIONS if m.get(name))]
     lines = [f"{run.path}: " + ", ".join(str(f) for f in facts) + "."]
     for device, ceilings in m.get("ceilings", {}).items():
         cells = [_ceiling(name, value) for name, value in ceilings.items()]
         lines.append(f"Ceilings of {device}: " + ", ".join(cells) + ".")
+    rates = sorted(r["clock_hz"] / 1e6 for r in run.rows.values() if r.get("clock_hz", 0) > 0)
+    if rates:
+        lines.append(f"Clock before the rows in mode graph: {rates[0]:.0f} to {rates[-1]:.0f} MHz, "
+                     f"median {statistics.median(rates):.0f}.")
     return "\n\n".join(lines)
 
 
@@ -205,9 +211,11 @@ def comparison(base: Run, other: Run, tolerance: float = TOLERANCE) -> str:
     """
     found = compare(base, other, tolerance)
     cells = [[_operation(base.rows[c.key]), *c.key[2:], _time(c.base), _time(c.other),
-              f"{c.ratio:.3f}", f"{c.low:.3f} - {c.high:.3f}", c.verdict] for c in found]
+              f"{c.ratio:.3f}", f"{c.low:.3f} - {c.high:.3f}", c.verdict,
+              *(_number(run.rows[c.key].get("pct_roofline")) for run in (base, other))]
+             for c in found]
     titles = ["operation", "shape", "axis", "mode", "base", "other", "ratio", "range",
-              "verdict"]
+              "verdict", "base %", "other %"]
     lines = [header(base), header(other),
              f"Differences up to {100 * max(tolerance, drift(base, other)):.0f} % count as none."
              + ("" if "," in base.path and "," in other.path else " With one run on a side, what "

@@ -1,26 +1,31 @@
 """Clocks for pytest-benchmark: device events, captured graphs, or the clock of the host.
 
-    stream   flush, drain, | event, body, event |        launches count: what an eager user gets
-    graph    flush, block, | event, replay, event |      queued behind the blocker: the device alone
-    host     drain,        | perf_counter, body, drain, perf_counter |
+    stream   flush, drain,        | event, body, event |    launches count: what an eager user gets
+    graph    flush, event, block, | event, replay, event |  queued behind the block: device alone
+    host     drain,               | perf_counter, body, drain, perf_counter |
 
 A clock is called in pairs, before and after the body, and returns seconds that have run between the
 first and the second call of all pairs so far; only differences have a meaning.
 
 Glossary: body = callable without arguments, one input set bound; flush = fill a buffer larger than
 the last-level cache with zeros, so that inputs are cold; drain = wait until the device is idle;
-block = keep the device busy while the host queues the next work.
+block = keep the device busy for a known number of its cycles while the host queues the next work;
+late = the block ended before all was queued, so that host time may be within the window.
 """
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
 from collections.abc import Callable
 
 import torch
 
-FLUSH_BYTES = 256 * 2**20  # more than twice the last-level cache of any device so far
-BLOCK_CYCLES = 400_000  # about 0.2 ms at 1.9 GHz: longer than the launch of a large graph
+FLUSH_BYTES = 256 * 2**20  # twice the L2 of a B200; no more than an MI300X's Infinity Cache
+BLOCK_CYCLES = 400_000  # about 0.2 ms at 1.9 GHz; a replay takes the host 15 us and .6 us a node
+MOST_BLOCK_CYCLES = 64 * BLOCK_CYCLES
+MOST_HERTZ = 3e9  # a faster clock than any device's: cycles that surely last so many seconds
 CAPTURE_WARM_UP = 3  # eager runs before a capture, as torch's own documentation asks
 MODES = ("graph", "stream", "host")
 
@@ -63,15 +68,23 @@ class HostClock:
         drain(self._device)
         return time.perf_counter()
 
+    def restart(self) -> None:
+        """Nothing is kept of a body."""
+
+    def learned(self, pairs: int) -> dict[str, float]:
+        """Nothing beside the times."""
+        return {}
+
 
 class EventClock:
     """Device time between two events, with a cold cache before the first of each pair.
 
     Args (constructor):
         device: one whose backend has timed events.
-        ahead: queue a blocker before the first event, so that everything up to the second event is
+        ahead: queue a block before the first event, so that everything up to the second event is
             enqueued while the device is busy (mode graph); otherwise the device is idle at the
-            first event and the host's launches fall inside the window (mode stream).
+            first event and the host's launches fall inside the window (mode stream). After a late
+            pair the next one's block is longer.
     Raises: ValueError for a device without timed events.
     """
 
@@ -81,24 +94,53 @@ class EventClock:
             raise ValueError(f"device {device} has no timed events; use the host clock")
         self.__name__ = "graph_clock" if ahead else "stream_clock"  # what the JSON calls the timer
         self._device, self._ahead = device, ahead
-        self._first, self._second = event(enable_timing=True), event(enable_timing=True)
+        self._block, self._first, self._second = (event(enable_timing=True) for _ in range(3))
         self._buffer = torch.empty(FLUSH_BYTES, dtype=torch.uint8, device=device)
         self._elapsed, self._running = 0.0, False
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was learned of the last body."""
+        self._late: list[bool] = []
+        self._hertz: list[float] = []
+        self._cycles, self._blocked_at = BLOCK_CYCLES, 0.0
+
+    def learned(self, pairs: int) -> dict[str, float]:
+        """Of the last pairs, ahead only: how many were late; median clock rate of blocks in 1/s."""
+        if not self._ahead:
+            return {}
+        return {"late": sum(self._late[-pairs:]),
+                "clock_hz": statistics.median(self._hertz[-pairs:])}
 
     def __call__(self) -> float:
         if self._running:
             self._second.record()
+            late = self._ahead and self._first.query()
+            queued = time.perf_counter() - self._blocked_at
             self._second.synchronize()
             self._elapsed += self._first.elapsed_time(self._second) / 1e3
+            if self._ahead:
+                self._learn(late, queued)
         else:
             self._buffer.zero_()
             if self._ahead:
-                _block(self._device)
+                self._block.record()
+                self._blocked_at = time.perf_counter()
+                _block(self._device, self._cycles)
             else:
                 drain(self._device)
             self._first.record()
         self._running = not self._running
         return self._elapsed
+
+    def _learn(self, late: bool, queued: float) -> None:
+        """From one pair: its clock rate, and after a late one a longer block for the next."""
+        self._late.append(late)
+        milliseconds = self._block.elapsed_time(self._first)
+        self._hertz.append(1e3 * self._cycles / milliseconds if milliseconds else math.nan)
+        if late:
+            longer = max(2 * self._cycles, int(2 * queued * MOST_HERTZ))
+            self._cycles = min(longer, MOST_BLOCK_CYCLES)
 
 
 def clock(device: torch.device, mode: str) -> Callable[[], float]:
@@ -169,7 +211,7 @@ def _event_type(device: torch.device) -> type | None:
     return named or getattr(getattr(backend, "event", None), "Event", None)
 
 
-def _block(device: torch.device) -> None:
+def _block(device: torch.device, cycles: int) -> None:
     """Keep a CUDA device busy for a known number of cycles."""
     with torch.cuda.device(device):
-        torch.cuda._sleep(BLOCK_CYCLES)
+        torch.cuda._sleep(cycles)

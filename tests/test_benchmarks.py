@@ -9,7 +9,6 @@ import math
 import os
 import subprocess
 import sys
-import time
 from types import ModuleType
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import counts, tables, timing
+from benchmarks import counts, tables
 from benchmarks import measure as rows
 from benchmarks.alternatives import alternative
 from benchmarks.measure import Case, Draw, Measure
@@ -190,84 +189,6 @@ def test_bytes_of_host_operations():
     als = operation("als")
     y = als.signals(2, draw)
     assert_equal("als", als.work(2).bytes, 9 * nbytes(y) * als.ITERATIONS)
-
-
-# ---- clocks ----
-
-def test_host_clock_sees_a_sleep():
-    timer = timing.clock(CPU, "host")
-    start = time.perf_counter()
-    seconds = timing.durations(lambda: time.sleep(0.01), timer, rounds=3)
-    elapsed = time.perf_counter() - start
-    assert_equal("rounds", len(seconds), 3)
-    assert min(seconds) >= 0.0095 and sum(seconds) <= elapsed, (seconds, elapsed)
-
-
-class FakeEvent:
-    """A device event whose device is the host."""
-
-    log: list = []
-
-    def __init__(self, enable_timing: bool):
-        assert enable_timing
-        self.at = math.nan
-
-    def record(self) -> None:
-        self.at = time.perf_counter()
-        FakeEvent.log.append("record")
-
-    def synchronize(self) -> None:
-        FakeEvent.log.append("wait")
-
-    def elapsed_time(self, other: FakeEvent) -> float:
-        return 1e3 * (other.at - self.at)
-
-
-@pytest.mark.parametrize("ahead", [False, True])
-def test_event_clock_counts_pairs_only(monkeypatch, ahead):
-    log = []
-    monkeypatch.setattr(FakeEvent, "log", log)
-    monkeypatch.setattr(timing, "_event_type", lambda device: FakeEvent)
-    monkeypatch.setattr(timing, "_block", lambda device: log.append("block"))
-    monkeypatch.setattr(timing, "drain", lambda device: log.append("drain"))
-    monkeypatch.setattr(timing, "FLUSH_BYTES", 1024)
-    timer = timing.EventClock(CPU, ahead)
-    first = timer()
-    time.sleep(0.01)
-    between = timer()
-    time.sleep(0.05)  # outside any pair
-    again = timer()
-    assert_equal("clock", again, between, "time between two pairs does not count")
-    assert 0.0095 <= between - first < 0.05, between - first
-    assert_equal("clock", timer() >= again, True)
-    assert log == ["block" if ahead else "drain", "record", "record", "wait"] * 2, log
-    assert not timer._buffer.any(), "the flush writes the whole buffer"
-
-
-def test_clock_refuses_what_the_device_lacks():
-    with pytest.raises(ValueError, match="'lap'"):
-        timing.clock(CPU, "lap")
-    with pytest.raises(ValueError, match="needs CUDA"):
-        timing.clock(CPU, "graph")
-    with pytest.raises(ValueError, match="no timed events"):
-        timing.clock(CPU, "stream")
-    assert_equal("modes", "/".join(timing.modes(CPU)), "host")
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("mode", ["stream", "graph"])
-def test_device_clocks_agree_with_a_copy_of_known_length(mode):
-    device = timing.accelerator()
-    x, y = torch.rand(2, 2**24, device=device)
-    with timing.side_stream(device):
-        body = timing.capture(lambda: y.copy_(x)) if mode == "graph" else lambda: y.copy_(x)
-        once = np.median(timing.durations(body, timing.clock(device, mode), 20, warm_up=5))
-    timing.drain(device)
-    start = time.perf_counter()
-    for _ in range(100):
-        y.copy_(x)
-    timing.drain(device)
-    assert once <= 2 * (time.perf_counter() - start) / 100 + 1e-4, once
 
 
 # ---- roofline ----

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import pytest
 import torch
 
-from benchmarks import figures, tables, timing
+from benchmarks import figures, tables
 from benchmarks.__main__ import main
 from benchmarks.launches import launches
 from helpers import ROOT, assert_close, assert_equal
@@ -94,39 +93,3 @@ def test_launches_on_cuda():
     body()
     got = launches(body, x.device)
     assert_equal("launches", (got.count, got.kind), (2, "kernels"))
-
-
-def test_host_clock_returns_perf_counter(monkeypatch):
-    ticks = iter([1.0, 3.5, 10.0, 10.25, 20.0, 21.0])
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(ticks))
-    calls = []
-    got = timing.durations(lambda: calls.append(0), timing.HostClock(CPU), rounds=2, warm_up=1)
-    assert_equal("seconds", got, [0.25, 1.0])
-    assert_equal("calls", len(calls), 3)
-
-
-def test_host_clock_brackets_a_body_that_reads_the_same_clock():
-    inside = []
-
-    def body() -> None:
-        start = time.perf_counter()
-        while time.perf_counter() < start + 2e-3:
-            pass
-        inside.append(time.perf_counter() - start)
-
-    before = time.perf_counter()
-    seconds = timing.durations(body, timing.HostClock(CPU), rounds=3, warm_up=0)
-    total = time.perf_counter() - before
-    assert all(s >= i >= 2e-3 for s, i in zip(seconds, inside)), (seconds, inside)
-    assert sum(seconds) <= total, (seconds, total)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("mode", ["stream", "graph"])
-def test_device_clock_scales_with_a_sleep_of_known_cycles(mode):
-    device = timing.accelerator()
-    clock = timing.clock(device, mode)
-    short, long = (sorted(timing.durations(lambda: torch.cuda._sleep(n), clock, 15))[7]
-                   for n in (2_000_000, 20_000_000))
-    assert_close("cycles a second", 18e6 / (long - short) / 1e9, 1.5, atol=1.0)
-    assert_close("ratio", long / short, 10, rtol=0.1)

@@ -87,6 +87,27 @@ def test_report_and_compare_commands(tmp_path, capsys):
     assert main(["compare", a, b]) == 0
     printed = capsys.readouterr().out
     assert "| same" in printed and f"Only in {a}: q scipy" in printed
+    assert "base % | other % |" in printed, printed
+
+
+def test_compare_shows_how_far_each_side_is_from_its_own_roofline(tmp_path):
+    runs = [tables.read(saved(tmp_path / name, row("p", 1.0, pct_roofline=percent), device=name))
+            for name, percent in (("a", 81.4), ("b", 7.25))]
+    assert tables.comparison(*runs).splitlines()[-1].endswith("| 81.4   | 7.25    |")
+
+
+def test_report_tells_late_rounds_and_clock_rates(tmp_path):
+    clocks = [row("p", 1.0, late=3, clock_hz=1.98e9), row("q", 1.0, late=0, clock_hz=1.4e9),
+              row("r", 1.0, late=0, clock_hz=1.9e9), row("s", 1.0)]
+    run = tables.read(saved(tmp_path / "a", *clocks))
+    assert "Clock before the rows in mode graph: 1400 to 1980 MHz, median 1900." in (
+        tables.header(run))
+    titles, _, *lines = tables.report(list(run.rows.values())).splitlines()
+    column = [t.strip() for t in titles.split("|")].index("late")
+    assert_equal("late", " ".join(x.split("|")[column].strip() for x in lines).split(), ["3"])
+    plain = tables.read(saved(tmp_path / "b", row("p", 1.0, late=0)))
+    assert "MHz" not in tables.header(plain)
+    assert "late" not in tables.report(list(plain.rows.values())).splitlines()[0]
 
 
 def test_commands_refuse_what_they_cannot_read(tmp_path, capsys):
