@@ -139,8 +139,7 @@ class EventClock:
         milliseconds = self._block.elapsed_time(self._first)
         self._hertz.append(1e3 * self._cycles / milliseconds if milliseconds else math.nan)
         if late:
-            longer = max(2 * self._cycles, int(2 * queued * MOST_HERTZ))
-            self._cycles = min(longer, MOST_BLOCK_CYCLES)
+            self._cycles = min(int(2 * queued * MOST_HERTZ), MOST_BLOCK_CYCLES)
 
 
 def clock(device: torch.device, mode: str) -> Callable[[], float]:

@@ -101,10 +101,11 @@ def test_event_clock_of_known_kernels(monkeypatch, ahead, seconds):
     got = timing.durations(body, timer, rounds=3)
     assert_close("seconds", got, [seconds] * 3, rtol=1e-9)
     assert not timer._buffer.any(), "the flush writes the whole buffer"
-    device.now += 0.05  # outside any pair
+    device.kernel(1e-3, host=0.05)  # outside any pair, and the device is still busy with it
     between = timer()
-    timer()
+    body()
     assert_close("first call of a pair adds nothing", between, 4 * seconds, rtol=1e-9)
+    assert_close("a busy device", timer() - between, seconds, rtol=1e-9)
 
 
 def test_block_grows_until_the_host_is_ahead(monkeypatch):
@@ -163,11 +164,12 @@ def test_row_tells_late_rounds_and_the_clock_rate(monkeypatch):
     suite._ceilings[CPU] = {"copy": 1e9, "float32": 1e12, "launch graph": 1e-6}
     row = {"operation": "f", "mode": "graph", **Work(0, 100)._asdict()}
     slow = iter([1e-3, 1e-3, 9e-3, 1e-3, 1e-3, 1e-3])  # one warm-up round, then five
-    timer._late = [True] * 50  # of an earlier row
+    timer._cycles, timer._late = timer._cycles + 1, [True]  # of an earlier row
     suite._time([lambda: device.kernel(1e-6, host=next(slow))], row, CPU, "graph", benchmark)
     assert_equal("late", row["late"], 1, "that of 9 ms; the first 1 ms was in the warm-up")
     assert_close("clock rate", row["clock_hz"], 2e9, rtol=1e-9)
     assert_equal("JSON", benchmark.extra_info["late"], 1)
+    assert_equal("first block", device.cycles[0], timing.BLOCK_CYCLES)
 
 
 def test_only_a_clock_ahead_learns(monkeypatch):

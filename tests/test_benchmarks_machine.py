@@ -53,7 +53,8 @@ def test_facts_of_a_card(monkeypatch, tmp_path):
 
 
 def test_facts_without_a_driver_that_answers(monkeypatch, tmp_path):
-    for i, (answer, status) in enumerate([(None, 0), ("No devices were found", 6), ("what", 0)]):
+    answers = [(None, 0), ("No devices were found", 6), ("what", 0), ("1, 2, 3, 4, 5, 6", 9)]
+    for i, (answer, status) in enumerate(answers):
         place = tmp_path / str(i)
         place.mkdir()
         found = card(monkeypatch, place, answer, status)
