@@ -96,11 +96,12 @@ class EventClock:
         self._device, self._ahead = device, ahead
         self._block, self._first, self._second = (event(enable_timing=True) for _ in range(3))
         self._buffer = torch.empty(FLUSH_BYTES, dtype=torch.uint8, device=device)
-        self._elapsed, self._running = 0.0, False
+        self._elapsed = 0.0
         self.restart()
 
     def restart(self) -> None:
-        """Forget what was learned of the last body."""
+        """Forget what was learned of the last body, and a pair that its failure left open."""
+        self._running = False
         self._late: list[bool] = []
         self._hertz: list[float] = []
         self._cycles, self._blocked_at = BLOCK_CYCLES, 0.0

@@ -108,6 +108,19 @@ def test_event_clock_of_known_kernels(monkeypatch, ahead, seconds):
     assert_close("a busy device", timer() - between, seconds, rtol=1e-9)
 
 
+def test_restart_closes_the_pair_of_a_body_that_failed(monkeypatch):
+    device, timer = Device.clock(monkeypatch, ahead=False)
+
+    def fails() -> None:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        timing.durations(fails, timer, rounds=1)
+    timer.restart()
+    got = timing.durations(lambda: device.kernel(1e-3), timer, rounds=2)
+    assert_close("seconds", got, [1e-3] * 2, rtol=1e-9)
+
+
 def test_block_grows_until_the_host_is_ahead(monkeypatch):
     device, timer = Device.clock(monkeypatch, ahead=True)
 
