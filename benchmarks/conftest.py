@@ -100,6 +100,13 @@ def pytest_pyfunc_call(pyfuncitem):
         reason = "out of memory" if out_of_memory(error) else "cannot be compiled here"
         said = str(error).strip() or type(error).__name__
         pytest.skip(f"{reason}: {said.splitlines()[0]}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown():
+    """After a row its memory is given back: here, since until then a skip holds the row's frames."""
+    try:
+        return (yield)
     finally:
         release()
 

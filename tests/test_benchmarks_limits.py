@@ -94,6 +94,37 @@ def test_anything_else_is_not_skipped(lines, place, outcome):
     assert_equal("outcomes", got, [outcome] * 4)
 
 
+KEEPS = '''
+import gc, weakref, pytest
+from benchmarks.roofline import Work
+
+class Large:
+    pass
+
+gc.disable()
+seen = []
+
+@pytest.mark.parametrize("error", (MemoryError, None, MemoryError, None))
+def test_row(measure, error):
+    assert not any(large() for large in seen), "an earlier row's memory is still held"
+    large = Large()
+    seen.append(weakref.ref(large))
+    def call(x, large=large):
+        if error:
+            raise error
+        return x + 1
+    measure(call, lambda draw: (draw.normal(3),), Work(1, 8), lambda x: x + 1, 1e-6)
+'''
+
+
+@pytest.mark.parametrize("options", [(), ("--time-cpu", "--rounds", "2")], ids=["check", "time"])
+def test_a_row_finds_nothing_of_those_before_it(tmp_path, options):
+    (tmp_path / "test_rows.py").write_text(KEEPS)
+    done = suite("-p", "benchmarks.conftest", "--bench-device", "cpu", *options,
+                 str(tmp_path / "test_rows.py"))
+    assert "2 passed, 2 skipped" in done.stdout, done.stdout + done.stderr
+
+
 # ---- nothing but torch, NumPy, pytest and pytest-benchmark ----
 
 NEEDED = {"torch", "numpy", "pytest", "benchmarks", "reference"}
