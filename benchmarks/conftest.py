@@ -94,7 +94,7 @@ def pytest_pyfunc_call(pyfuncitem):
     """A row for which memory or a compiler is lacking, wherever in the test, is skipped."""
     try:
         return (yield)
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
         if not (out_of_memory(error) or not_compiled(error)):
             raise
         reason = "out of memory" if out_of_memory(error) else "cannot be compiled here"

@@ -112,6 +112,8 @@ class Measure:
         """
         if case.axis not in AXES:
             raise ValueError(f"axis {case.axis!r}; one of {AXES} is needed")
+        if self.time:
+            self.ceilings(device)  # first, while the row holds no memory
         row = {**labels, "axis": case.axis, "mode": mode, "device": device_name(device),
                **case.work._asdict(), "seed": self.seed, "input_sets": INPUT_SETS,
                "torch": torch.__version__, "numpy": np.__version__}
@@ -266,11 +268,14 @@ def rates(row: dict[str, Any], ceilings: dict[str, float]) -> dict[str, Any]:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out."""
-    kinds = (MemoryError, torch.cuda.OutOfMemoryError)
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, kinds) or (isinstance(error, RuntimeError)
-                                        and any(w in str(error).lower() for w in words))
+    """Whether an exception says that memory ran out: main, a device's, or shared by a program."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    words = ("out of memory", "can't allocate memory", "not enough memory",
+             "status_alloc_failed",  # what cuBLAS and cuDNN say
+             "out of resource")  # of Triton, whose errors are no RuntimeError
+    told = isinstance(error, RuntimeError) or type(error).__name__ == "OutOfResources"
+    return told and any(w in str(error).lower() for w in words)
 
 
 def release() -> None:

@@ -86,4 +86,5 @@ def compiled(function: Callable) -> Callable:
 
 def not_compiled(error: BaseException) -> bool:
     """Whether an exception says that this machine has no compiler; any other fault is a fault."""
-    return any(words in str(error) for words in _NO_COMPILER)
+    return (isinstance(error, RuntimeError)
+            and any(words in str(error) for words in _NO_COMPILER))

@@ -275,6 +275,19 @@ def test_run_takes_two_steps():
         run(counter(), expected=lambda x: x, axis="step")
 
 
+def test_ceilings_are_measured_before_the_row_holds_memory(monkeypatch):
+    order = []
+    monkeypatch.setattr(rows, "calibrate", lambda device, seed: order.append("calibrate") or {})
+    suite = Measure(CPU)
+    monkeypatch.setattr(suite, "_time", lambda *_: order.append("time"))
+    case = Case(torch.sin, lambda draw: order.append("inputs") or (draw.normal(3),), Work(1, 1),
+                torch.sin, 1e-6)
+    labels = {"operation": "f", "implementation": "ours", "shape": "s"}
+    for _ in range(2):
+        suite.run(case, labels, CPU, "host", lambda: None)
+    assert_equal("order", " ".join(order), "calibrate inputs inputs time inputs inputs time")
+
+
 def test_check_replay_poisons_outputs():
     output = torch.ones(3)
     case = Case(None, None, None, None, 1e-6)
@@ -301,6 +314,8 @@ def test_out_of_memory_is_told_from_other_errors():
     assert rows.out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
     assert not rows.out_of_memory(RuntimeError("size mismatch"))
     assert not rows.out_of_memory(KeyError("out of memory"))
+    assert not rows.out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_NOT_SUPPORTED"))
+    assert not rows.out_of_memory(type("OutOfResources", (Exception,), {})("registers"))
 
 
 def test_scipy_baseline_is_ours():

@@ -33,6 +33,15 @@ def on_the_host():
 def on_a_card():
     raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0")
 
+def in_a_library():
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+class OutOfResources(Exception):
+    pass
+
+def in_a_kernel():
+    raise OutOfResources("out of resource: shared memory, Required: 131072, Hardware limit: 65536.")
+
 def without_a_word():
     raise MemoryError
 
@@ -40,7 +49,8 @@ def broken():
     raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("fail", (on_the_cpu, on_the_host, on_a_card, without_a_word))
+@pytest.mark.parametrize("fail", (on_the_cpu, on_the_host, on_a_card, in_a_library, in_a_kernel,
+                                  without_a_word))
 def test_row(measure, fail, place):
     if place == "network":
         fail()
@@ -54,6 +64,8 @@ def test_row(measure, fail, place):
 SAID = {"on_the_cpu": "out of memory: .*can't allocate memory",
         "on_the_host": "out of memory: Unable to allocate",
         "on_a_card": "out of memory: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0",
+        "in_a_library": "out of memory: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when",
+        "in_a_kernel": "out of memory: out of resource: shared memory, Required: 131072",
         "without_a_word": "out of memory: MemoryError"}
 
 
@@ -75,7 +87,7 @@ def lines(tmp_path_factory) -> dict[str, str]:
     for line in done.stdout.splitlines():
         if match := re.search(r"test_row\[(.*?)\] (PASSED|FAILED|SKIPPED|ERROR)(.*)", line):
             found[match[1]] = match[2] + match[3]
-    assert_equal("rows", len(found), 28, done.stdout + done.stderr)
+    assert_equal("rows", len(found), 42, done.stdout + done.stderr)
     return found
 
 
@@ -91,7 +103,7 @@ def test_lack_of_memory_is_skipped_with_its_message(lines, fail):
                                             ("broken", "FAILED")])
 def test_anything_else_is_not_skipped(lines, place, outcome):
     got = [line.split()[0] for name, line in lines.items() if place in name.split("-")]
-    assert_equal("outcomes", got, [outcome] * 4)
+    assert_equal("outcomes", got, [outcome] * 6)
 
 
 KEEPS = '''

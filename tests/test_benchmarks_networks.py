@@ -211,3 +211,4 @@ def test_only_a_missing_compiler_is_skipped():
     assert variants.not_compiled(error)
     assert variants.not_compiled(RuntimeError("Cannot find a working triton installation. Either"))
     assert not variants.not_compiled(RuntimeError("backend='inductor' raised: AssertionError"))
+    assert not variants.not_compiled(AssertionError("No working C++ compiler found"))
