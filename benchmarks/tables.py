@@ -123,7 +123,7 @@ def header(run: Run) -> str:
     for device, ceilings in m.get("ceilings", {}).items():
         cells = [_ceiling(name, value) for name, value in ceilings.items()]
         lines.append(f"Ceilings of {device}: " + ", ".join(cells) + ".")
-    rates = sorted(r["clock_hz"] / 1e6 for r in run.rows.values() if r.get("clock_hz", 0) > 0)
+    rates = sorted(r["clock_hz"] / 1e6 for r in run.rows.values() if "clock_hz" in r)
     if rates:
         lines.append(f"Clock before the rows in mode graph: {rates[0]:.0f} to {rates[-1]:.0f} MHz, "
                      f"median {statistics.median(rates):.0f}.")

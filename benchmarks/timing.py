@@ -15,7 +15,6 @@ late = the block ended before all was queued, so that host time may be within th
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Callable
@@ -137,8 +136,7 @@ class EventClock:
     def _learn(self, late: bool, queued: float) -> None:
         """From one pair: its clock rate, and after a late one a longer block for the next."""
         self._late.append(late)
-        milliseconds = self._block.elapsed_time(self._first)
-        self._hertz.append(1e3 * self._cycles / milliseconds if milliseconds else math.nan)
+        self._hertz.append(1e3 * self._cycles / self._block.elapsed_time(self._first))
         if late:
             self._cycles = min(int(2 * queued * MOST_HERTZ), MOST_BLOCK_CYCLES)
 
