@@ -8,9 +8,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import figures, projection
-from benchmarks.tables import (TOLERANCE, Run, comparison, header, merged, read, report,
-                               with_block)
+from benchmarks.harness import figures, projection
+from benchmarks.harness.tables import (
+    TOLERANCE,
+    Run,
+    comparison,
+    header,
+    merged,
+    read,
+    report,
+    with_block,
+)
+from reference.atomic import write_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,9 +54,7 @@ def _rewrite(document: Path, path: str) -> None:
         text = document.read_text(encoding="utf-8")
     except OSError as error:
         raise ValueError(f"{document}: {error.strerror}") from error
-    partial = document.with_name(document.name + ".partial")
-    partial.write_text(with_block(text, path), encoding="utf-8")
-    partial.replace(document)
+    write_text(document, with_block(text, path))
 
 
 def _side(paths: str) -> Run:

@@ -13,11 +13,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from benchmarks import timing
-from benchmarks.machine import device_name, facts
-from benchmarks.measure import Case, Measure, out_of_memory, release
-from benchmarks.tables import report
-from benchmarks.variants import not_compiled
+from benchmarks.harness import timing
+from benchmarks.harness.machine import device_name, facts
+from benchmarks.harness.measure import Case, Measure, out_of_memory, release
+from benchmarks.harness.tables import report
+from benchmarks.harness.variants import not_compiled
 
 MEASURE = pytest.StashKey[Measure]()
 
@@ -104,7 +104,7 @@ def pytest_pyfunc_call(pyfuncitem):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown():
-    """After a row its memory is given back: here, since until then a skip holds the row's frames."""
+    """After a row its memory is given back: here, since before that a skip holds its frames."""
     try:
         return (yield)
     finally:

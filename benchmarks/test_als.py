@@ -4,8 +4,8 @@
     bytes  72 a sample and iteration: forward reads y and z (16), writes 1 / v, q and g (24);
            backward reads these (24), writes z (8). Kept on the chip, 8 + 8 in all would do.
 
-Ours takes chunks for few lanes, the row recurrence for many and the block cyclic reduction on
-devices; it is checked against another of them, which is slow: from 64 records on they repeat.
+Ours takes chunks for few lanes, the row recurrence in place for many and the block cyclic reduction
+on devices; all are checked against the plain form, which is slow: from 64 records on they repeat.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.alternatives import alternative
-from benchmarks.measure import Draw, host, no_graph
-from benchmarks.roofline import Work
-from reference.baseline import ROWS_FROM, asymmetric_least_squares
-from reference.kernels import asymmetric_least_squares_fused
+from benchmarks.harness.alternatives import alternative
+from benchmarks.harness.measure import Draw, host, no_graph
+from benchmarks.harness.roofline import Work
+from reference.baseline import METHODS, asymmetric_least_squares
+from reference.kernels.fused import asymmetric_least_squares_fused
 
 LEADS, T, ITERATIONS, LAM, P = 12, 5000, 5, 1e7, 0.3
 DISTINCT = 64  # records
@@ -47,12 +47,10 @@ def ours(y: torch.Tensor) -> torch.Tensor:
     return asymmetric_least_squares(y, LAM, P, ITERATIONS)
 
 
-def other_solver(y: torch.Tensor) -> np.ndarray:
-    """The solver that ours does not take, in NumPy."""
-    rows = y.device.type != "cpu" or len(y) < ROWS_FROM
-    distinct = y[:DISTINCT * LEADS].cpu().numpy()
-    z = asymmetric_least_squares(distinct, LAM, P, ITERATIONS,
-                                 method="rows" if rows else "reduction")
+def plain(y: torch.Tensor) -> np.ndarray:
+    """The plain form, in NumPy."""
+    z = asymmetric_least_squares(y[:DISTINCT * LEADS].cpu().numpy(), LAM, P, ITERATIONS,
+                                 method="plain")
     return np.tile(z, (len(y) // len(z), 1))
 
 
@@ -62,13 +60,22 @@ def test_als_fused(measure, device, shape, implementation):
         pytest.skip("Triton needs a CUDA card")
     records = SHAPES[shape]
     measure(lambda y: asymmetric_least_squares_fused(y, LAM, P, ITERATIONS),
-            lambda draw: (signals(records, draw),), work(records), other_solver, 1e-7)
+            lambda draw: (signals(records, draw),), work(records), plain, 1e-7)
 
 
 @no_graph("constants are copied from the host at each call")
 def test_als(measure, shape):
     records = SHAPES[shape]
-    measure(ours, lambda draw: (signals(records, draw),), work(records), other_solver, 1e-7)
+    measure(ours, lambda draw: (signals(records, draw),), work(records), plain, 1e-7)
+
+
+@host
+@pytest.mark.parametrize("shape", ("records1", "records128"))
+@pytest.mark.parametrize("implementation", METHODS[1:])
+def test_als_methods(measure, shape, implementation):
+    records = SHAPES[shape]
+    measure(lambda y: asymmetric_least_squares(y.cpu(), LAM, P, ITERATIONS, method=implementation),
+            lambda draw: (signals(records, draw),), work(records), plain, 1e-7)
 
 
 @host
@@ -78,4 +85,4 @@ def test_als_alternatives(measure, shape, implementation):
     solve = alternative(implementation)
     records = SHAPES[shape]
     measure(lambda y: solve(y.numpy(), LAM, P, ITERATIONS),
-            lambda draw: (signals(records, draw),), work(records), other_solver, 1e-6)
+            lambda draw: (signals(records, draw),), work(records), plain, 1e-6)

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from benchmarks.roofline import Work
+from benchmarks.harness.roofline import Work
 
 # B, H, N, d
 SHAPES = {"encoder60-B128": (128, 6, 60, 64), "decoder301-B128": (128, 8, 301, 32),

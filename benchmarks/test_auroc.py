@@ -12,9 +12,9 @@ import math
 
 import torch
 
-from benchmarks.alternatives import alternative
-from benchmarks.measure import Draw, host
-from benchmarks.roofline import Work
+from benchmarks.harness.alternatives import alternative
+from benchmarks.harness.measure import Draw, host
+from benchmarks.harness.roofline import Work
 from reference.evaluation import auroc
 
 SHAPES = {"N1e4": 10**4, "N1e5": 10**5, "N1e6": 10**6}

@@ -14,11 +14,18 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from benchmarks.alternatives import alternative
-from benchmarks.counts import blocks
-from benchmarks.measure import wide
-from benchmarks.roofline import Work
-from benchmarks.variants import NETWORK, NETWORK_CPU, TOLERANCE, itemsize, precision, variant
+from benchmarks.harness.alternatives import alternative
+from benchmarks.harness.counts import blocks
+from benchmarks.harness.measure import wide
+from benchmarks.harness.roofline import Work
+from benchmarks.harness.variants import (
+    NETWORK,
+    NETWORK_CPU,
+    TOLERANCE,
+    itemsize,
+    precision,
+    variant,
+)
 from reference.transformer import Block
 
 # B, N, D, H

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.roofline import probes
+from benchmarks.harness.roofline import probes
 
 SHAPES = dict.fromkeys(("copy", "float32", "tf32", "bfloat16", "float16", "float64", "exp",
                         "launch"))

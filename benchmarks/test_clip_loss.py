@@ -15,11 +15,11 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from benchmarks.alternatives import alternative
-from benchmarks.roofline import Work
-from benchmarks.variants import compiled
+from benchmarks.harness.alternatives import alternative
+from benchmarks.harness.roofline import Work
+from benchmarks.harness.variants import compiled
 from reference.contrastive_loss import clip_loss
-from reference.kernels import clip_loss_chunked, clip_loss_fused
+from reference.kernels.fused import clip_loss_chunked, clip_loss_fused
 
 D, TEMPERATURE, WEIGHT = 128, 0.1, 0.75
 SHAPES = {"B256": 256, "B257": 257, "B1000": 1000, "B2048": 2048, "B4096": 4096, "B8192": 8192,

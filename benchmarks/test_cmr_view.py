@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.measure import Draw, no_graph
-from benchmarks.roofline import Work
+from benchmarks.harness.measure import Draw, no_graph
+from benchmarks.harness.roofline import Work
 from reference.augmentation import ImageNoise, cmr_view
 from reference.views import CMRView
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.alternatives import alternative
-from benchmarks.measure import Draw, no_graph
-from benchmarks.roofline import Work
-from benchmarks.variants import compiled
+from benchmarks.harness.alternatives import alternative
+from benchmarks.harness.measure import Draw, no_graph
+from benchmarks.harness.roofline import Work
+from benchmarks.harness.variants import compiled
 from reference.augmentation import ImageNoise, colour_jitter
 from reference.views import CMRView
 

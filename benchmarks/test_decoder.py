@@ -1,6 +1,6 @@
 """The decoder of stage 1: tokens [B, 60, 384] and where they belong -> patches [B, 300, 100].
 
-    flops  B (2 (K + 1) D D' + depth (24 N D'^2 + 4 N^2 D') + 2 N D' P), N = 301; backward twice that
+    flops  B (2 (K + 1) D D' + depth (24 N D'^2 + 4 N^2 D') + 2 N D' P), N = 301; backward twice
     bytes  a model, not a minimum: 39 reads or writes of a token's width a layer in the forward
            pass, 78 in the backward pass, pointwise work fused, and parameters once (forward) or
            read and their gradients written (backward)
@@ -12,10 +12,17 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from benchmarks import counts
-from benchmarks.measure import Draw, wide
-from benchmarks.roofline import Work
-from benchmarks.variants import NETWORK, NETWORK_CPU, TOLERANCE, itemsize, precision, variant
+from benchmarks.harness import counts
+from benchmarks.harness.measure import Draw, wide
+from benchmarks.harness.roofline import Work
+from benchmarks.harness.variants import (
+    NETWORK,
+    NETWORK_CPU,
+    TOLERANCE,
+    itemsize,
+    precision,
+    variant,
+)
 from reference.masked_modelling import MDM_SIZES, MaskedAutoencoder
 from reference.masking import Mask, kept_tokens, random_mask
 

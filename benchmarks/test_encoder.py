@@ -13,10 +13,17 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from benchmarks import counts
-from benchmarks.measure import Draw, wide
-from benchmarks.roofline import Work, convolution_precision
-from benchmarks.variants import NETWORK, NETWORK_CPU, TOLERANCE, itemsize, precision, variant
+from benchmarks.harness import counts
+from benchmarks.harness.measure import Draw, wide
+from benchmarks.harness.roofline import Work, convolution_precision
+from benchmarks.harness.variants import (
+    NETWORK,
+    NETWORK_CPU,
+    TOLERANCE,
+    itemsize,
+    precision,
+    variant,
+)
 from reference.encoders import ECG_SIZES, ECGEncoder
 from reference.masked_modelling import MaskedAutoencoder
 from reference.masking import kept_tokens

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.measure import Draw
-from benchmarks.roofline import Work
-from benchmarks.variants import compiled
+from benchmarks.harness.measure import Draw
+from benchmarks.harness.roofline import Work
+from benchmarks.harness.variants import compiled
 from reference.augmentation import jitter, rescale
 
 V, T, JITTER, RESCALE = 12, 2500, 0.25, 0.5

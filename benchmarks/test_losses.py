@@ -19,12 +19,16 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from benchmarks.alternatives import alternative
-from benchmarks.measure import Draw, no_graph
-from benchmarks.roofline import Work
-from benchmarks.variants import compiled
-from reference.contrastive_loss import (barlow_twins_loss, false_negative_removal_loss,
-                                        nt_xent_loss, soft_positive_loss)
+from benchmarks.harness.alternatives import alternative
+from benchmarks.harness.measure import Draw, no_graph
+from benchmarks.harness.roofline import Work
+from benchmarks.harness.variants import compiled
+from reference.contrastive_loss import (
+    barlow_twins_loss,
+    false_negative_removal_loss,
+    nt_xent_loss,
+    soft_positive_loss,
+)
 
 D, TEMPERATURE, THRESHOLD = 128, 0.1, 2.5
 # loss, B

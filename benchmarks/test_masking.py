@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.measure import Draw
-from benchmarks.roofline import Work
-from benchmarks.variants import compiled
+from benchmarks.harness.measure import Draw
+from benchmarks.harness.roofline import Work
+from benchmarks.harness.variants import compiled
 from reference.masking import gather_tokens, kept_tokens, random_mask
 
 L, D, RATIO = 300, 384, 0.8

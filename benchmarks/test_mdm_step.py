@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.counts import ADAM_BYTES, PATCHES, masked_autoencoder, patch_embedding
-from benchmarks.measure import Draw, wide
-from benchmarks.roofline import Work
-from benchmarks.variants import compiled, precision, words
+from benchmarks.harness.counts import ADAM_BYTES, PATCHES, masked_autoencoder, patch_embedding
+from benchmarks.harness.measure import Draw, wide
+from benchmarks.harness.roofline import Work
+from benchmarks.harness.variants import compiled, precision, words
 from reference.loop import matrices_only
 from reference.masked_modelling import MDM_SIZES, MaskedAutoencoder
 from reference.masking import kept_tokens

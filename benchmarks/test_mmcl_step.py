@@ -17,10 +17,10 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks import counts
-from benchmarks.measure import Draw, wide
-from benchmarks.roofline import Work, convolution_precision
-from benchmarks.variants import compiled, precision, words
+from benchmarks.harness import counts
+from benchmarks.harness.measure import Draw, wide
+from benchmarks.harness.roofline import Work, convolution_precision
+from benchmarks.harness.variants import compiled, precision, words
 from reference.contrastive_loss import clip_loss
 from reference.encoders import ECG_SIZES, CMREncoder, ECGEncoder
 from reference.training import MMCL

@@ -15,10 +15,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from benchmarks.measure import Draw
-from benchmarks.roofline import Work
-from benchmarks.variants import compiled
-from reference.kernels import reconstruction_loss_fused
+from benchmarks.harness.measure import Draw
+from benchmarks.harness.roofline import Work
+from benchmarks.harness.variants import compiled
+from reference.kernels.fused import reconstruction_loss_fused
 from reference.masked_modelling import MaskedAutoencoder
 
 V, T, P = 12, 2500, 100

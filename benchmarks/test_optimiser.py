@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from benchmarks.counts import ADAM_BYTES
-from benchmarks.measure import Draw
-from benchmarks.roofline import Work
+from benchmarks.harness.counts import ADAM_BYTES
+from benchmarks.harness.measure import Draw
+from benchmarks.harness.roofline import Work
 from benchmarks.test_mmcl_step import build as both_encoders
 from reference.encoders import ProjectionHead
 from reference.masked_modelling import MaskedAutoencoder

@@ -12,10 +12,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from benchmarks.alternatives import alternative
-from benchmarks.measure import wide
-from benchmarks.roofline import Work, convolution_precision
-from benchmarks.variants import TOLERANCE, itemsize, precision, variant
+from benchmarks.harness.alternatives import alternative
+from benchmarks.harness.measure import wide
+from benchmarks.harness.roofline import Work, convolution_precision
+from benchmarks.harness.variants import TOLERANCE, itemsize, precision, variant
 from reference.masked_modelling import patchify
 from reference.transformer import PatchEmbedding
 

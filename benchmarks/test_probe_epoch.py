@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks import counts
-from benchmarks.measure import Draw, wide
-from benchmarks.roofline import Work, convolution_precision
+from benchmarks.harness import counts
+from benchmarks.harness.measure import Draw, wide
+from benchmarks.harness.roofline import Work, convolution_precision
+from benchmarks.harness.variants import TOLERANCE, itemsize, precision, variant
 from benchmarks.test_encoder import DEPTH, VECTORS, D, H, build
-from benchmarks.variants import TOLERANCE, itemsize, precision, variant
 
 BATCH, C, RATE = 256, 61, 1e-3
 SIGNAL = 12 * 2500

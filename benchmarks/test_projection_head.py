@@ -10,9 +10,16 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.measure import wide
-from benchmarks.roofline import Work
-from benchmarks.variants import NETWORK, NETWORK_CPU, TOLERANCE, itemsize, precision, variant
+from benchmarks.harness.measure import wide
+from benchmarks.harness.roofline import Work
+from benchmarks.harness.variants import (
+    NETWORK,
+    NETWORK_CPU,
+    TOLERANCE,
+    itemsize,
+    precision,
+    variant,
+)
 from reference.encoders import ProjectionHead
 
 HIDDEN, OUT = 512, 128

@@ -17,11 +17,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from benchmarks.alternatives import alternative
-from benchmarks.counts import convolutions, resnet, resnet_bytes
-from benchmarks.measure import wide
-from benchmarks.roofline import Work, convolution_precision
-from benchmarks.variants import TOLERANCE, itemsize, layout, precision, variant
+from benchmarks.harness.alternatives import alternative
+from benchmarks.harness.counts import convolutions, resnet, resnet_bytes
+from benchmarks.harness.measure import wide
+from benchmarks.harness.roofline import Work, convolution_precision
+from benchmarks.harness.variants import TOLERANCE, itemsize, layout, precision, variant
 from reference.encoders import CMREncoder
 
 # arch, pixels, B

@@ -16,11 +16,11 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from benchmarks.counts import Convolution, convolutions, traffic
-from benchmarks.measure import wide
-from benchmarks.roofline import Work, convolution_precision
+from benchmarks.harness.counts import Convolution, convolutions, traffic
+from benchmarks.harness.measure import wide
+from benchmarks.harness.roofline import Work, convolution_precision
+from benchmarks.harness.variants import TOLERANCE, itemsize, layout, precision, variant
 from benchmarks.test_resnet import TOLERANCE_BACKWARD
-from benchmarks.variants import TOLERANCE, itemsize, layout, precision, variant
 from reference.encoders import CMR_SIZES, CMREncoder
 
 # arch, stage (0 = stem), pixels of the image, B

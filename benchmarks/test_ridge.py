@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from benchmarks.measure import Draw, host
-from benchmarks.roofline import Work
+from benchmarks.harness.measure import Draw, host
+from benchmarks.harness.roofline import Work
 from reference.probes import PENALTIES, ridge_fit
 
 C = 61

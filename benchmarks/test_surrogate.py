@@ -11,9 +11,9 @@ import math
 
 import torch
 
-from benchmarks.measure import Draw
-from benchmarks.roofline import Work
-from benchmarks.variants import compiled
+from benchmarks.harness.measure import Draw
+from benchmarks.harness.roofline import Work
+from benchmarks.harness.variants import compiled
 from reference.augmentation import fourier_surrogate
 
 V, T, MAGNITUDE = 12, 2500, 0.1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from data_synth import physiology
+from data_synth.heart import physiology
 
 DIAGNOSES = ("cad", "af", "dm")
 MAX_SHARE = 0.25  # three diagnoses, and at least a quarter of healthy subjects

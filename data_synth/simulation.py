@@ -20,8 +20,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_synth import cine, electrocardiogram, geometry, physiology
-from data_synth.label_noise import measured
+from data_synth.cmr import cine
+from data_synth.ecg import electrocardiogram
+from data_synth.heart import geometry, physiology
+from data_synth.heart.label_noise import measured
+from data_synth.heart.phenotypes import phenotypes as phenotypes_of
 from data_synth.latents import LATENTS
 from data_synth.streams import check_seed, check_subject, generator
 from reference.cohort import IMAGE_SHAPE, LABELS, LEADS, PHENOTYPES, SAMPLES
@@ -97,7 +100,7 @@ def simulate_one(subject: int, seed: int = 0, coupling: float = 1.0, ecg_noise: 
     """Simulate one subject; arguments as in `simulate`, but not checked beyond the seeds."""
     latents = physiology.sample(subject, seed)
     heart = geometry.realise(latents, generator(seed, subject, "anatomy"))
-    phenotypes = geometry.phenotypes(heart, latents)  # [61]
+    phenotypes = phenotypes_of(heart, latents)  # [61]
     latents.update({name: float(phenotypes[_COLUMN[column]])
                     for name, column in _REALISED.items()})
     latents.update(zip(geometry.ANATOMY, heart.anatomy.tolist()))
@@ -110,7 +113,7 @@ def simulate_one(subject: int, seed: int = 0, coupling: float = 1.0, ecg_noise: 
     labels = np.array([latents["cad"], latents["af"], latents["dm"]])
     if label_noise:
         phenotypes = measured(phenotypes, latents["heart_rate"],
-                                          generator(seed, subject, "labels"), label_noise)
+                              generator(seed, subject, "labels"), label_noise)
     return Subject(ecg, cmr, segmentation, phenotypes, labels, latents)
 
 

@@ -3,7 +3,7 @@
     subjects -> chunks -> workers write disjoint rows -> rows marked as written -> hashes, manifest
 
 A run that was killed at any point is continued by the same call: rows whose subject is on disk are
-complete (`cohort_write.mark_written`), and every subject's bytes depend on nothing but
+complete (`reference.cohort.writing.mark_written`), and every subject's bytes depend on nothing but
 (VERSION, seed, subject, options), so the files equal those of an undisturbed run.
 
 Glossary: row, a subject's place in the arrays; chunk, consecutive rows that one task writes;
@@ -26,14 +26,15 @@ import numpy as np
 from data_synth import processes
 from data_synth.latents import LATENTS
 from data_synth.simulation import VERSION, Subject, check_arguments, simulate_one
-from reference import cohort, cohort_write
+from reference import cohort
+from reference.cohort import writing as cohort_writing
 
 try:
     import fcntl
 except ModuleNotFoundError:  # not a POSIX system: two runs on one directory are not noticed
     fcntl = None
 
-CHUNK = 16  # subjects a task; about an eighth of a second, at most 15 MB
+SUBJECTS_A_TASK = 16  # subjects a task; about an eighth of a second, at most 15 MB
 COMMIT_SECONDS = 1.0  # finished chunks are marked as written this often
 MAX_WORKERS = 256
 
@@ -91,16 +92,17 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
                  "coupling": float(coupling), "ecg_noise": float(ecg_noise),
                  "enrich": float(enrich), "label_noise": float(label_noise)}
     with _only_writer(Path(directory)):
-        held = cohort_write.create(
+        held = cohort_writing.create(
             directory, len(numbers), ecg_dtype=ecg_dtype, cmr_dtype=cmr_dtype,
             segmentation=segmentation, latents=LATENTS, generator=generator, resume=True)
         missing = _missing_rows(held, numbers, directory)
-        tasks = [Task(os.fspath(directory), row, tuple(numbers[row:row + CHUNK]), int(seed),
-                      float(coupling), float(ecg_noise), float(label_noise), ecg_dtype, cmr_dtype,
-                      bool(segmentation))
-                 for row in range(0, len(numbers), CHUNK) if missing[row:row + CHUNK].any()]
+        tasks = [Task(os.fspath(directory), row, tuple(numbers[row:row + SUBJECTS_A_TASK]),
+                      int(seed), float(coupling), float(ecg_noise), float(label_noise),
+                      ecg_dtype, cmr_dtype, bool(segmentation))
+                 for row in range(0, len(numbers), SUBJECTS_A_TASK)
+                 if missing[row:row + SUBJECTS_A_TASK].any()]
         _write_all(tasks, int(workers), progress)
-        return cohort_write.finish(directory)
+        return cohort_writing.finish(directory)
 
 
 def write_rows(task: Task) -> Task:
@@ -113,7 +115,7 @@ def write_rows(task: Task) -> Task:
             if k == 0:
                 rows[name] = np.empty((len(task.subjects), *row.shape), row.dtype)
             rows[name][k] = row
-    cohort_write.write_rows(task.directory, task.first_row, rows)
+    cohort_writing.write_rows(task.directory, task.first_row, rows)
     return task
 
 
@@ -159,7 +161,7 @@ def _mark(tasks: list[Task]) -> None:
     if tasks:
         rows = [task.first_row + k for task in tasks for k in range(len(task.subjects))]
         subjects = [subject for task in tasks for subject in task.subjects]
-        cohort_write.mark_written(tasks[0].directory, rows, subjects)
+        cohort_writing.mark_written(tasks[0].directory, rows, subjects)
 
 
 def _run(tasks: list[Task], workers: int) -> Iterator[Task]:

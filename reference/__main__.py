@@ -180,7 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
         Exit status: 0 done, 1 a cohort or port with faults, 2 bad input, 130 interrupted.
     """
     options = parser().parse_args(arguments)
-    from reference import commands
+    from reference.experiment import commands
 
     try:
         return getattr(commands, options.command.replace("import", "import_"))(options)

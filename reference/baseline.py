@@ -4,40 +4,26 @@
     (W + lam D'D) z = W y,      w_i = p where y_i > z_i, 1 - p where y_i < z_i, 0 where equal
 
 starting from w = 1, solved `iterations` times. The matrix is symmetric, positive definite and
-pentadiagonal; only its diagonal changes. Three solvers, all divided through by lam:
+pentadiagonal; only its diagonal changes. Divided through by lam it is factored and solved row by
+row, L V L' = W / lam + D'D with r = 1 / v and q = e / v:
 
-  rows       L V L' = W / lam + D'D row by row, every operation on a row of many lanes at once:
-             v_i = a_i - e_{i-1}^2 / v_{i-1} - 1 / v_{i-2},  e_i = b_i - e_{i-1} / v_{i-1}
-             g_i = w_i y_i / lam - (e_{i-1} / v_{i-1}) g_{i-1} - g_{i-2} / v_{i-2}
-             z_i = (g_i - z_{i+2} - e_i z_{i+1}) / v_i
-  chunks     a lane is cut into chunks of 80 samples that are solved side by side as lanes of the
-             rows above; the last two samples s_k of each chunk k tie it to the next (`_tie`)
-  reduction  block cyclic reduction with 2 x 2 blocks: log2(T / 2) levels, each eliminating the odd
-             blocks; the same code for NumPy arrays and tensors on any device with float64.
+    v_i = a_i - q_{i-1} e_{i-1} - r_{i-2},      e_i = b_i - q_{i-1}
+    g_i = w_i y_i / lam - q_{i-1} g_{i-1} - r_{i-2} g_{i-2}
+    z_i = r_i (g_i - z_{i+2}) - q_i z_{i+1}
 
 The condition number is about 16 lam / p, 5e8 for an ECG, so everything is float64.
 
 Glossary: T samples, lane = one signal, y signal, z baseline, w weights, lam smoothness, p
-asymmetry, a b 1 = diagonals of W / lam + D'D, r = 1 / v, q = e / v.
+asymmetry, a b 1 = diagonals of W / lam + D'D.
 Source: Eilers & Boelens 2005; Turgut et al. 2025, authors' code.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 
-ROW_LANES = 1536  # lanes solved together: four buffers of T rows, 246 MB at T = 5000
-ROW_BLOCK = 16  # rows re-weighted together: they stay in the second-level cache
-ROWS_FROM = 240  # lanes: from here on the rows are the fastest
-CHUNK = 40  # samples, at most
-CHUNK_LANES = 24  # lanes cut into chunks together: 3,000 chunks at T = 5000
-CHUNKS_FROM = 10_000  # samples: below this the reduction is the fastest
-DENSE_BLOCKS = 16  # the last blocks of a NumPy reduction, solved as dense matrices
-REDUCTION_SIZE = 60_000  # samples of one NumPy reduction: one record; more falls out of cache
-METHODS = ("auto", "rows", "chunks", "reduction")
+METHODS = ("auto", "plain", "rows", "chunks", "reduction")
 
 
 def asymmetric_least_squares(signal, lam: float = 1e7, p: float = 0.3, iterations: int = 5, *,
@@ -49,9 +35,9 @@ def asymmetric_least_squares(signal, lam: float = 1e7, p: float = 0.3, iteration
         lam: smoothness, > 0.
         p: weight of samples above the baseline, 0 < p < 1.
         iterations: number of solves, >= 1; the first has w = 1.
-        method: "rows" or "chunks" (NumPy, and tensors on the CPU), "reduction", or "auto": the
-            reduction for other devices and for fewer than 10,000 samples in all, rows from 240
-            lanes on, chunks between.
+        method: "plain", the equations above row by row; or one of `kernels.baseline_solvers`:
+            "rows" or "chunks" (NumPy, and tensors on the CPU), "reduction", or "auto": the
+            reduction for other devices, rows from 240 lanes on, chunks below.
     Returns:
         [..., T] float64, NumPy for NumPy, a tensor on the same device for a tensor; no gradient.
         A lane with NaN gives NaN in that lane.
@@ -62,61 +48,64 @@ def asymmetric_least_squares(signal, lam: float = 1e7, p: float = 0.3, iteration
     Differs: where the signal meets its baseline in all samples but one or none, all weights vanish
         and the system is singular; such a signal (a straight line) is its own baseline here.
     """
-    _check(signal, lam, p, iterations, method)
+    check(signal, lam, p, iterations, method)
     if isinstance(signal, torch.Tensor):
         signal = signal.detach()
         if signal.device.type == "cpu" and method != "reduction":
             array = asymmetric_least_squares(signal.numpy(), lam, p, iterations, method=method)
             return torch.from_numpy(array)
+    if method == "plain":
+        lanes = signal.reshape(-1, signal.shape[-1])
+        return plain(lanes, lam, p, iterations).reshape(signal.shape)
+    from reference.kernels import baseline_solvers  # optional speed; delete to lift this file
+
+    if isinstance(signal, torch.Tensor):
         with torch.no_grad():
-            return _by_reduction(signal.to(torch.float64), lam, p, iterations)
+            return baseline_solvers.by_reduction(signal.to(torch.float64), lam, p, iterations)
     lanes = signal.reshape(-1, signal.shape[-1])  # [lanes, T]
-    if method == "auto":
-        method = ("reduction" if lanes.size < CHUNKS_FROM else
-                  "chunks" if len(lanes) < ROWS_FROM else "rows")
-    solve, step = {"rows": (_by_rows, ROW_LANES), "chunks": (_by_chunks, CHUNK_LANES),
-                   "reduction": (_by_reduction, max(1, REDUCTION_SIZE // lanes.shape[1]))}[method]
-    baseline = np.empty(lanes.shape)
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # singular lanes, see above
-        for start in range(0, len(lanes), step):
-            part = lanes[start:start + step].astype(np.float64, copy=False)
-            baseline[start:start + step] = solve(part, lam, p, iterations)
-    return baseline.reshape(signal.shape)
+    return baseline_solvers.solve(lanes, lam, p, iterations, method).reshape(signal.shape)
 
 
-def asymmetric_least_squares_explicit(signal: np.ndarray, lam: float = 1e7, p: float = 0.3,
-                                      iterations: int = 5) -> np.ndarray:
-    """The same with dense matrices, signal by signal: slow, for checking.
+def plain(lanes: np.ndarray, lam: float, p: float, iterations: int) -> np.ndarray:
+    """The equations as they stand: [lanes, T] real -> [lanes, T] float64.
 
-    Args:
-        signal: [..., T] NumPy.
-        lam, p, iterations: as `asymmetric_least_squares`.
-    Returns:
-        [..., T] float64.
-    Source: Eilers & Boelens 2005, the algorithm as printed.
+    Source: Eilers & Boelens 2005.
     """
-    _check(signal, lam, p, iterations, "auto")
-    T = signal.shape[-1]
-    penalty = np.zeros((T, T))
-    for row in range(T - 2):
-        stencil = np.zeros(T)
-        stencil[row], stencil[row + 1], stencil[row + 2] = 1.0, -2.0, 1.0
-        penalty += lam * np.outer(stencil, stencil)
-    baseline = np.array(signal, dtype=np.float64).reshape(-1, T)
-    for lane in range(len(baseline)):
-        y = baseline[lane].copy()
-        w = np.ones(T)
-        for _ in range(iterations):
-            if np.count_nonzero(w) < 2 or np.all(y == y[0]):
-                z = y
-                break
-            z = np.linalg.solve(np.diag(w) + penalty, w * y)
-            w = np.array([p if u > v else 1 - p if u < v else 0.0 for u, v in zip(y, z)])
-        baseline[lane] = z
-    return baseline.reshape(signal.shape)
+    y = lanes.T.astype(np.float64)  # [T, lanes]
+    z, w = y, np.ones_like(y)
+    own = (y == y[0]).all(axis=0)  # constant signals are their own baselines
+    for iteration in range(iterations):
+        if iteration > 0:
+            w = np.select((y > z, y < z, y == z), (p, 1.0 - p, 0.0), np.nan)
+            own |= np.count_nonzero(w, axis=0) < 2
+        w[:, own] = 1.0  # any weights that are not singular
+        z = _solve(w / lam, y)
+    return np.where(own, y, z).T
 
 
-def _check(signal, lam: float, p: float, iterations: int, method: str) -> None:
+def _solve(w: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(diag(w) + D'D) z = w y, each [T, lanes]."""
+    T, lanes = y.shape
+    a, b = np.zeros(T), np.zeros(T)  # diagonals of D'D
+    for k, square in enumerate((1.0, 4.0, 1.0)):
+        a[k:T - 2 + k] += square
+    b[:T - 2] -= 2.0
+    b[1:T - 1] -= 2.0
+    r, q, g = np.zeros((3, T + 2, lanes))  # two rows of zeros stand before the first
+    e = np.zeros(lanes)
+    for i in range(T):
+        v = w[i] + a[i] - q[i + 1] * e - r[i]
+        e = b[i] - q[i + 1]
+        r[i + 2], q[i + 2] = 1.0 / v, e / v
+        g[i + 2] = w[i] * y[i] - q[i + 1] * g[i + 1] - r[i] * g[i]
+    z = np.zeros((T + 2, lanes))  # and two after the last
+    for i in reversed(range(T)):
+        z[i] = r[i + 2] * (g[i + 2] - z[i + 2]) - q[i + 2] * z[i + 1]
+    return z[:T]
+
+
+def check(signal, lam: float, p: float, iterations: int, method: str = "auto") -> None:
+    """ValueError or TypeError for arguments that `asymmetric_least_squares` refuses."""
     if not isinstance(signal, (np.ndarray, torch.Tensor)):
         raise TypeError(f"signal must be a NumPy array or a tensor, got {type(signal).__name__}")
     kind = "c" if "complex" in str(signal.dtype) else getattr(signal.dtype, "kind", "f")
@@ -132,337 +121,6 @@ def _check(signal, lam: float, p: float, iterations: int, method: str) -> None:
         raise ValueError(f"iterations must be at least 1, got {iterations}")
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if (method in ("rows", "chunks") and isinstance(signal, torch.Tensor)
+    if (method in ("plain", "rows", "chunks") and isinstance(signal, torch.Tensor)
             and signal.device.type != "cpu"):
         raise ValueError(f"method {method!r} runs on the CPU, got a tensor on {signal.device}")
-
-
-def _diagonals(T: int) -> tuple[np.ndarray, np.ndarray]:
-    """Diagonal [T] and first off-diagonal [T] (last entry 0) of D'D; the second one is 1."""
-    a, b = np.zeros(T), np.zeros(T)
-    for k, square in enumerate((1.0, 4.0, 1.0)):
-        a[k:T - 2 + k] += square
-    b[:T - 2] -= 2.0
-    b[1:T - 1] -= 2.0
-    return a, b
-
-
-# --- rows: [T, lanes] ------------------------------------------------------------------------
-
-
-def _by_rows(signal: np.ndarray, lam: float, p: float, iterations: int) -> np.ndarray:
-    """[lanes, T] -> [lanes, T]; buffers are overwritten in place, z takes turns with g and w y."""
-    y = np.ascontiguousarray(signal.T)  # [T, lanes]
-    T, lanes = y.shape
-    a, b = _diagonals(T)
-    z = y / lam  # the right-hand side of w = 1
-    r, q, first = np.empty((T, 1)), np.empty((T, 1)), (a + 1.0 / lam)[:, None]
-    _factor(list(first), list(r), list(q), np.empty(1), b.tolist(), 0)  # the same for all lanes
-    rows = list(z)
-    _forward(rows, list(r), list(q), 0, T, np.empty(lanes))
-    _backward(rows, list(r), list(q), np.empty(lanes))
-    met = (y == y[0]).all(axis=0)  # constant signals
-    if iterations > 1:
-        met |= _reweighted_rows(y, z, lam, p, iterations - 1)
-    z[:, met] = y[:, met]
-    return z.T
-
-
-def _reweighted_rows(y: np.ndarray, z: np.ndarray, lam: float, p: float, times: int) -> np.ndarray:
-    """Re-weight and solve `times` times, z in place; returns which lanes became singular."""
-    T, lanes = y.shape
-    a, b = _diagonals(T)
-    b = b.tolist()
-    r, q = np.empty((T, lanes)), np.empty((T, lanes))
-    block, sign = np.empty((ROW_BLOCK, lanes)), np.empty((ROW_BLOCK, lanes))
-    e, spare = np.empty(lanes), np.empty(lanes)
-    z_rows, r_rows, q_rows, block_rows = list(z), list(r), list(q), list(block)
-    met = np.zeros(lanes, dtype=bool)
-    for _ in range(times):
-        ties = np.zeros(lanes, dtype=np.int64)
-        for start in range(0, T, ROW_BLOCK):
-            stop = min(start + ROW_BLOCK, T)
-            here, w = slice(start, stop), block[:stop - start]
-            ties += _weights(y[here], z[here], lam, p, w, sign[:stop - start])
-            np.multiply(w, y[here], out=z[here])
-            np.add(w, a[here, None], out=w)
-            _factor(block_rows[:stop - start], r_rows, q_rows, e, b, start)
-            _forward(z_rows, r_rows, q_rows, start, stop, spare)
-        _backward(z_rows, r_rows, q_rows, spare)
-        met |= ties > T - 2
-    return met
-
-
-def _weights(y: np.ndarray, z: np.ndarray, lam: float, p: float, w: np.ndarray,
-             sign: np.ndarray) -> np.ndarray | int:
-    """w <- weights / lam of these rows; returns the number of ties in each lane."""
-    above, below = (y, z) if p >= 0.5 else (z, y)
-    np.subtract(above, below, out=sign)
-    np.copysign(abs(p - 0.5) / lam, sign, out=w)
-    np.add(w, 0.5 / lam, out=w)
-    if np.count_nonzero(sign) == sign.size:
-        return 0
-    tied = sign == 0
-    w[tied] = 0.0
-    return tied.sum(axis=0)
-
-
-def _factor(a: list, r: list, q: list, e: np.ndarray, b: list, start: int) -> None:
-    """Rows start.. of the factorisation; a, their diagonal, is overwritten and e is carried on."""
-    spare = np.empty_like(e)
-    for i, v in enumerate(a, start):
-        if i > 0:
-            np.subtract(v, np.multiply(q[i - 1], e, out=spare), out=v)
-        if i > 1:
-            np.subtract(v, r[i - 2], out=v)
-        np.reciprocal(v, out=r[i])
-        np.subtract(b[i], q[i - 1] if i > 0 else 0.0, out=e)
-        np.multiply(e, r[i], out=q[i])
-
-
-def _forward(g: list, r: list, q: list, start: int, stop: int, spare: np.ndarray) -> None:
-    """Rows start..stop of L g = right-hand side, in place."""
-    for i in range(start, stop):
-        if i > 0:
-            np.subtract(g[i], np.multiply(q[i - 1], g[i - 1], out=spare), out=g[i])
-        if i > 1:
-            np.subtract(g[i], np.multiply(r[i - 2], g[i - 2], out=spare), out=g[i])
-
-
-def _backward(z: list, r: list, q: list, spare: np.ndarray) -> None:
-    """V L' z = g, in place."""
-    last = len(z) - 1
-    for i in range(last, -1, -1):
-        if i + 2 <= last:
-            np.subtract(z[i], z[i + 2], out=z[i])
-        np.multiply(z[i], r[i], out=z[i])
-        if i + 1 <= last:
-            np.subtract(z[i], np.multiply(q[i], z[i + 1], out=spare), out=z[i])
-
-
-# --- chunks: [S, chunks * lanes], a column is one chunk of one lane --------------------------
-
-
-class _Chunks(NamedTuple):
-    """Buffers for chunks of S = m + 2 samples in W columns."""
-
-    r: np.ndarray  # [m, W] of the factorisation of the first m rows
-    q: np.ndarray  # [m, W]
-    g: np.ndarray  # [m, 3, W] its forward substitution: right-hand side, columns of s_{k-1}
-    spare: np.ndarray  # [3, m, W]
-    lanes: int
-
-
-def _by_chunks(signal: np.ndarray, lam: float, p: float, iterations: int) -> np.ndarray:
-    """[lanes, T] -> [lanes, T]; samples of weight 0 at the end, which change nothing, fill up."""
-    lanes, T = signal.shape
-    count = -(-T // CHUNK)
-    size = max(-(-T // count), 4)
-    width, beyond = count * lanes, count * size - T
-
-    def columns(x: np.ndarray) -> np.ndarray:  # [..., count * size] -> [size, count * lanes or 1]
-        x = x.reshape(-1, count, size).transpose(2, 1, 0)
-        return np.ascontiguousarray(x).reshape(size, -1)
-
-    space = np.empty((14, size, width))  # in one piece, which the system gives as large pages
-    y, a, b, w, z, sign, r, q = space[:8]
-    y[:] = columns(np.pad(signal, ((0, 0), (0, beyond))))
-    for x, diagonal in zip((a, b), _diagonals(count * size)):
-        x.reshape(size, count, lanes)[:] = columns(diagonal)[..., None]
-    w[:] = 1.0 / lam
-    g = space[8:11].reshape(-1)[:3 * (size - 2) * width].reshape(size - 2, 3, width)
-    buffers = _Chunks(r[:-2], q[:-2], g, space[11:, :-2], lanes)
-    filled = columns(np.arange(count * size) >= T).repeat(lanes, axis=1)
-    met = (signal == signal[:, :1]).all(axis=1)  # constant signals
-    for iteration in range(iterations):
-        if iteration > 0:
-            _weights(y, z, lam, p, w, sign)
-        w[filled] = 0.0
-        met |= np.count_nonzero(w.reshape(-1, lanes), axis=0) < 2
-        if met.any():  # not their solution, and not singular
-            w.reshape(size, count, lanes)[:, :, met] = 1.0 / lam
-        np.multiply(w, y, out=z)
-        _solve_chunks(np.add(w, a, out=w), b, z, buffers)
-    z = z.reshape(size, count, lanes).transpose(2, 1, 0).reshape(lanes, -1)[:, :T]
-    return np.where(met[:, None], signal, z)
-
-
-def _solve_chunks(a: np.ndarray, b: np.ndarray, z: np.ndarray, buffers: _Chunks) -> None:
-    """Solve for all chunks; a, the diagonal, is overwritten, z the right side and the solution."""
-    r, q, g, _, lanes = buffers
-    m, width = r.shape
-    g[:, 0], g[:, 1:] = z[:m], 0.0
-    g[0, 1], g[0, 2], g[1, 2] = 1.0, b[0, -1], 1.0  # how s_{k-1} enters the first two rows
-    r_rows, q_rows = list(r), list(q)
-    _factor(list(a[:m]), r_rows, q_rows, np.empty(width), [b[0], *b[1:m, -1].tolist()], 0)
-    _forward(list(g), r_rows, q_rows, 0, m, np.empty((3, width)))
-    beta = b[m - 1] - q[m - 2]
-    ends = _tie((a[m], b[m], a[m + 1]), z[m:], beta, buffers)  # two [chunks, lanes]
-    z[m:] = [s.reshape(width) for s in ends]
-    before = [np.concatenate((np.zeros((1, lanes)), s[:-1])).reshape(width) for s in ends]
-    inner = z[:m]
-    np.subtract(g[:, 0], g[:, 1] * before[0], out=inner)
-    inner -= g[:, 2] * before[1]
-    inner[m - 2] -= z[m]
-    inner[m - 1] -= beta * z[m] + z[m + 1]
-    _backward(list(inner), r_rows, q_rows, np.empty(width))
-
-
-def _tie(diagonal: tuple, right: np.ndarray, beta: np.ndarray, buffers: _Chunks) -> tuple:
-    """The last two samples s_k of all chunks: the system that is left without the inner ones.
-
-    With A = N V N' the inner rows of chunk k, L and R the columns by which s_{k-1} and s_k enter
-    them, f their right-hand side and l, g = N^-1 [L, f] (buffers.g), N^-1 R is zero but for its
-    last two rows (1, 0) and (beta, 1), and s_k has
-
-        diagonal  D_k - R' A^-1 R - (L' A^-1 L)_{k+1}        coupling to s_{k+1}  -(L' A^-1 R)_{k+1}
-        right     f_k - R' A^-1 f - (L' A^-1 f)_{k+1}
-    """
-    r, _, g, spare, lanes = buffers
-    u, v = g[-2] * r[-2], g[-1] * r[-1]  # [3, W]
-    with_f, with_first, with_second = zip(u + beta * v, v)  # R' A^-1 [f, L], pairs of [W]
-    scaled = [np.multiply(r, g[:, k + 1], out=spare[k]) for k in (0, 1)]
-    own = (r[-2] + r[-1] * beta * beta, r[-1] * beta, r[-1])  # R' A^-1 R
-    following = [np.multiply(x, y, out=spare[2]).sum(axis=0) for x, y in (
-        (scaled[0], g[:, 1]), (scaled[0], g[:, 2]), (scaled[1], g[:, 2]),  # L' A^-1 L
-        (scaled[0], g[:, 0]), (scaled[1], g[:, 0]))]  # L' A^-1 f
-
-    def blocks(x: np.ndarray) -> np.ndarray:  # [W] -> [lanes, chunks]
-        return np.ascontiguousarray(x.reshape(-1, lanes).T)
-
-    left = [blocks(x - y) for x, y in zip((*diagonal, *right), (*own, *with_f))]
-    for x, y in zip(left, following):
-        x[:, :-1] -= blocks(y)[:, 1:]
-    coupling = tuple(-blocks(x)[:, 1:] for x in (*with_first, *with_second))
-    return tuple(x.T for x in _reduce(tuple(left[:3]), coupling, tuple(left[3:])))
-
-
-# --- block cyclic reduction: [..., T], NumPy or torch ----------------------------------------
-
-EVEN, ODD, TAIL = (..., slice(0, None, 2)), (..., slice(1, None, 2)), (..., slice(1, None))
-
-
-def _by_reduction(y, lam: float, p: float, iterations: int):
-    """[..., T] -> [..., T]."""
-    where, ones = (torch.where, torch.ones_like) if isinstance(y, torch.Tensor) else \
-        (np.where, np.ones_like)
-    z, w = y, ones(y[..., :1, :] if y.ndim > 1 else y)  # w = 1: one matrix for all lanes
-    for iteration in range(iterations):
-        if iteration > 0:
-            sign = _sign(y - z)
-            w = abs(sign) * 0.5 + sign * (p - 0.5)
-            met = abs(sign).sum(-1) < 2
-            w = where(met[..., None], ones(w), w)  # gives y back, within rounding
-        z = _solve_blocks(w / lam, w * y / lam)
-    constant = (y == y[..., :1]).all(-1)
-    return where(constant[..., None], y, z)
-
-
-def _solve_blocks(w, f):
-    """(diag(w) + D'D) z = f as 2 x 2 blocks; an odd T gets one more row, z = 0."""
-    T = w.shape[-1]
-    a, b, c = (_like(x, w) for x in (*_diagonals(T), np.arange(T) < T - 2))  # [T] each
-    a = a + w  # [..., T]
-    if T % 2:
-        a, b, c, f = _padded(a, 1.0), _padded(b, 0.0), _padded(c, 0.0), _padded(f, 0.0)
-    D = (1.0 * a[EVEN], b[EVEN] + 0.0 * a[EVEN], 1.0 * a[ODD])
-    inner = (..., slice(0, a.shape[-1] // 2 - 1))
-    U = (c[EVEN][inner], 0.0 * c[EVEN][inner], b[ODD][inner], c[ODD][inner])
-    return _interleave(*_reduce(D, U, (f[EVEN], f[ODD])))[..., :T]
-
-
-def _reduce(D: tuple, U: tuple, f: tuple) -> tuple:
-    """Solve a symmetric block-tridiagonal system of n blocks.
-
-    D (three entries of the symmetric diagonal blocks) and f (two) are [..., n]; U (four, by rows)
-    couples block k to block k + 1 and is [..., n - 1]. Block k odd: x_k = h - P x_{k-1} - Q x_{k+1}
-    with h = D_k^-1 f_k, P = D_k^-1 U_{k-1}', Q = D_k^-1 U_k; put into its neighbours, that leaves
-    the even blocks, coupled by -U Q.
-    """
-    n = D[0].shape[-1]
-    if n <= DENSE_BLOCKS and isinstance(f[0], np.ndarray):
-        return _dense(D, U, f)
-    inverse = _inverse(*(d if n == 1 else 1.0 * d[ODD] for d in D))  # copies: no strides below
-    if n == 1:
-        return _times((inverse[0], inverse[1], inverse[1], inverse[2]), f)
-    odd = n // 2
-    K, M = (..., slice(0, odd)), (..., slice(0, n - 1 - odd))  # even blocks with a right, left one
-    i = (inverse[0], inverse[1], inverse[1], inverse[2])
-    u, v = ([1.0 * x[part] for x in U] for part in (EVEN, ODD))  # even -> odd, odd -> even
-    vt, ut = (v[0], v[2], v[1], v[3]), (u[0], u[2], u[1], u[3])
-    h, P = _times(i, tuple(1.0 * x[ODD] for x in f)), _product(i, ut)
-    Q = _product(tuple(x[M] for x in i), v)
-    d, g = [1.0 * x[EVEN] for x in D], [1.0 * x[EVEN] for x in f]
-    for k, (x, y) in enumerate(zip(_symmetric(u, P), _symmetric(vt, Q))):
-        d[k][K] -= x
-        d[k][TAIL] -= y
-    for k, (x, y) in enumerate(zip(_times(u, h), _times(vt, tuple(x[M] for x in h)))):
-        g[k][K] -= x
-        g[k][TAIL] -= y
-    coupling = tuple(-x for x in _product(tuple(x[M] for x in u), Q))
-    even = _reduce(tuple(d), coupling, tuple(g))
-    for x, left, right in zip(h, _times(P, tuple(x[K] for x in even)),
-                              _times(Q, tuple(x[TAIL] for x in even))):
-        x[...] -= left
-        x[M] -= right
-    return tuple(_interleave(x, y) for x, y in zip(even, h))
-
-
-def _dense(D: tuple, U: tuple, f: tuple) -> tuple:
-    """The same for few blocks of NumPy arrays [lanes, n], as dense matrices."""
-    n = D[0].shape[1]
-    k, first, second = np.arange(n), np.arange(n - 1), np.arange(1, n)
-    matrix = np.zeros((len(D[0]), n, 2, n, 2))
-    for (i, j), d in zip(((0, 0), (0, 1), (1, 0), (1, 1)), (D[0], D[1], D[1], D[2])):
-        matrix[:, k, i, k, j] = d
-    for (i, j), u in zip(((0, 0), (0, 1), (1, 0), (1, 1)), U):
-        matrix[:, first, i, second, j] = matrix[:, second, j, first, i] = u
-    x = np.linalg.solve(matrix.reshape(-1, 2 * n, 2 * n),
-                        np.stack(f, axis=2).reshape(-1, 2 * n, 1))  # [lanes, 2 n, 1]
-    return x[:, 0::2, 0], x[:, 1::2, 0]
-
-
-def _inverse(a, b, c) -> tuple:
-    """Inverse of [[a, b], [b, c]], three entries."""
-    scale = 1.0 / (a * c - b * b)
-    return c * scale, -b * scale, a * scale
-
-
-def _product(x: tuple, y: tuple) -> tuple:
-    """2 x 2 matrix times 2 x 2 matrix, entries by rows."""
-    return (x[0] * y[0] + x[1] * y[2], x[0] * y[1] + x[1] * y[3],
-            x[2] * y[0] + x[3] * y[2], x[2] * y[1] + x[3] * y[3])
-
-
-def _symmetric(x: tuple, y: tuple) -> tuple:
-    """The same where the product is symmetric: three entries."""
-    return (x[0] * y[0] + x[1] * y[2], x[0] * y[1] + x[1] * y[3], x[2] * y[1] + x[3] * y[3])
-
-
-def _times(x: tuple, y: tuple) -> tuple:
-    """2 x 2 matrix times vector."""
-    return x[0] * y[0] + x[1] * y[1], x[2] * y[0] + x[3] * y[1]
-
-
-def _interleave(even, odd):
-    """[..., k] and [..., k or k - 1] -> [..., n], taking turns."""
-    shape = (*even.shape[:-1], even.shape[-1] + odd.shape[-1])
-    joined = even.new_empty(shape) if isinstance(even, torch.Tensor) else np.empty(shape)
-    joined[EVEN], joined[ODD] = even, odd
-    return joined
-
-
-def _padded(x, value: float):
-    """One more entry at the end of the last axis."""
-    return torch.nn.functional.pad(x, (0, 1), value=value) if isinstance(x, torch.Tensor) else \
-        np.concatenate((x, np.full((*x.shape[:-1], 1), value)), axis=-1)
-
-
-def _like(x: np.ndarray, other):
-    """x as float64, in the library and on the device of other."""
-    x = x.astype(np.float64)
-    return torch.from_numpy(x).to(other.device) if isinstance(other, torch.Tensor) else x
-
-
-def _sign(x):
-    return torch.sign(x) if isinstance(x, torch.Tensor) else np.sign(x)

@@ -15,7 +15,6 @@ import os
 import pickle
 import re
 import struct
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,10 +22,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from reference.encoders import CMR_SIZES, ECG_SIZES, ECGEncoder, CMREncoder
+from reference.atomic import replacing
+from reference.cohort.format import LEADS
+from reference.encoders import CMR_SIZES, ECG_SIZES, CMREncoder, ECGEncoder
 from reference.masked_modelling import MDM_SIZES, MaskedAutoencoder
 
-LEADS = 12
 _CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 # What torch.load raises on a file that is damaged or holds more than tensors.
 _UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, KeyError,
@@ -40,15 +40,8 @@ def save(path: str | os.PathLike, content: Mapping) -> None:
         path: destination; its directory must exist.
         content: mapping of tensors and plain values.
     """
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(dict(content), file)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        torch.save(dict(content), file)
 
 
 def load(path: str | os.PathLike) -> dict:
@@ -168,10 +161,11 @@ def _depth(state: dict, blocks: str) -> int:
 def _geometry(state: dict) -> tuple[tuple[int, int, int], tuple[int, int], int, int]:
     """(channels, leads, samples), patch, width, depth from the tensors of a signal model."""
     D, C, pv, pt = _sizes(state, "patch_embed.proj.weight", "width", "channels", "leads", "samples")
-    L, rows = _sizes(state, "pos_embed", "1", "1 + tokens", "width")[1] - 1, LEADS // pv
-    if LEADS % pv or L < 1 or L % rows:
-        raise ValueError(f"{L} tokens of {pv} leads do not make {LEADS} leads")
-    return (C, LEADS, L // rows * pt), (pv, pt), D, _depth(state, "blocks")
+    leads = len(LEADS)
+    L, rows = _sizes(state, "pos_embed", "1", "1 + tokens", "width")[1] - 1, leads // pv
+    if leads % pv or L < 1 or L % rows:
+        raise ValueError(f"{L} tokens of {pv} leads do not make {leads} leads")
+    return (C, leads, L // rows * pt), (pv, pt), D, _depth(state, "blocks")
 
 
 def _heads(heads: int | None, size: tuple[int, ...], named: dict[tuple, int], name: str) -> int:

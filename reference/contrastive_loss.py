@@ -44,8 +44,8 @@ def clip_loss(z_cmr: Tensor, z_ecg: Tensor, temperature: float = 0.1,
     Source: Turgut et al. 2025, section 3.2, equations of the multimodal loss.
     Differs: weight 0.75 is that of the authors' run commands; their configuration file says 0.5.
     """
-    _check_pair(z_cmr=z_cmr, z_ecg=z_ecg)
-    _check_number("weight", weight, 0.0, 1.0)
+    check_pair(z_cmr=z_cmr, z_ecg=z_ecg)
+    check_number("weight", weight, 0.0, 1.0)
     logits = cosine_logits(z_cmr, z_ecg, temperature)  # [B, B], row CMR, column ECG
     subject = torch.arange(len(logits), device=logits.device)  # [B]
     cmr_to_ecg = F.cross_entropy(logits, subject)
@@ -63,7 +63,7 @@ def nt_xent_loss(z0: Tensor, z1: Tensor, temperature: float = 0.1) -> Tensor:
     Raises: ValueError, TypeError for a shape, dtype or number out of range.
     Source: Chen et al. 2020, equation 1; image and ECG baselines of Turgut et al. 2025.
     """
-    _check_pair(z0=z0, z1=z1)
+    check_pair(z0=z0, z1=z1)
     views = torch.cat([z0, z1])  # [2B, D]
     logits = cosine_logits(views, views, temperature)  # [2B, B + B]
     itself = torch.eye(len(views), dtype=torch.bool, device=views.device)
@@ -120,11 +120,11 @@ def barlow_twins_loss(z0: Tensor, z1: Tensor, weight: float = 5e-3) -> Tensor:
     Source: Zbontar et al. 2021, equation 1; authors' code (standardisation as BatchNorm: biased
         variance, eps 1e-5).
     """
-    _check_pair(z0=z0, z1=z1)
-    _check_number("weight", weight, 0.0, math.inf)
+    check_pair(z0=z0, z1=z1)
+    check_number("weight", weight, 0.0, math.inf)
     if len(z0) < 2:
         raise ValueError(f"the batch has {len(z0)} subject; Barlow Twins needs at least 2")
-    z0, z1 = _common(z0, z1)
+    z0, z1 = common_dtype(z0, z1)
     s0, s1 = (F.batch_norm(z, None, None, training=True, eps=1e-5) for z in (z0, z1))  # [B, D]
     with full_precision(z0.device):
         c = s0.T @ s1 / len(z0)  # [D, B] @ [B, D] -> [D, D]
@@ -143,8 +143,8 @@ def byol_loss(p0: Tensor, t1: Tensor, p1: Tensor, t0: Tensor) -> Tensor:
     Raises: ValueError, TypeError for a shape or dtype out of range.
     Source: Grill et al. 2020, equations 2 and following.
     """
-    _check_pair(p0=p0, t1=t1, p1=p1, t0=t0)
-    p0, t1, p1, t0 = (unit_rows(z) for z in _common(p0, t1.detach(), p1, t0.detach()))
+    check_pair(p0=p0, t1=t1, p1=p1, t0=t0)
+    p0, t1, p1, t0 = (unit_rows(z) for z in common_dtype(p0, t1.detach(), p1, t0.detach()))
     cosines = (p0 * t1).sum(dim=1) + (p1 * t0).sum(dim=1)  # [B]
     return (4 - 2 * cosines).mean()
 
@@ -157,7 +157,7 @@ def byol_momentum(step: int, total: int, base: float = 0.9996) -> float:
     Raises: ValueError for numbers out of range.
     Source: Grill et al. 2020, section 3.2; authors' code (0.9996).
     """
-    _check_number("base", base, 0.0, 1.0)
+    check_number("base", base, 0.0, 1.0)
     if total < 1 or not 0 <= step <= total:
         raise ValueError(f"step={step} of total={total}; step has to be in [0, total], total >= 1")
     return 1 - (1 - base) * (1 + math.cos(math.pi * step / total)) / 2
@@ -171,7 +171,7 @@ def update_target(target: nn.Module, online: nn.Module, tau: float) -> None:
     Raises: ValueError for modules that differ or tau out of range, before anything is changed.
     Source: Grill et al. 2020, equation 1. Buffers (BatchNorm statistics) are left to the target.
     """
-    _check_number("tau", tau, 0.0, 1.0)
+    check_number("tau", tau, 0.0, 1.0)
     mine, theirs = dict(target.named_parameters()), dict(online.named_parameters())
     differing = sorted(name for name in mine.keys() | theirs.keys()
                        if name not in mine or name not in theirs
@@ -206,7 +206,7 @@ def cosine_logits(z0: Tensor, z1: Tensor, temperature: float = 1.0) -> Tensor:
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise ValueError(f"temperature={temperature}; a positive finite number is needed")
-    z0, z1 = (unit_rows(z) for z in _common(z0, z1))
+    z0, z1 = (unit_rows(z) for z in common_dtype(z0, z1))
     with full_precision(z0.device):
         return z0 @ z1.T / temperature  # [B, D] @ [D, K] -> [B, K]
 
@@ -223,38 +223,9 @@ def unit_rows(z: Tensor) -> Tensor:
     return torch.where(has_direction, unit, unit.detach())
 
 
-def partner_ranks(cosines: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the partner (column i) of each query (row i) stands among all candidates.
-
-    Args: cosines [B, B] in [-1, 1].
-    Returns: number of candidates strictly above the partner [B], and level with it, the partner
-        included [B]. Level means within 16 rounding units, so that collapsed embeddings tie;
-        NaN counts as above.
-    """
-    gap = cosines - cosines.diagonal().unsqueeze(1)  # [B, B]
-    tie = 16 * torch.finfo(cosines.dtype).eps
-    return (~(gap <= tie)).sum(dim=1), (gap.abs() <= tie).sum(dim=1)
-
-
-@torch.no_grad()
-def in_batch_accuracy(z_query: Tensor, z_target: Tensor, k: int = 1) -> Tensor:
-    """Fraction of queries whose partner is among the k most similar targets of the batch.
-
-    Args: z_query, z_target [B, D]; k >= 1 (k >= B gives 1).
-    Returns: scalar in [0, 1]. Ties are broken evenly: collapsed embeddings give chance, k / B.
-    Raises: ValueError, TypeError for a shape, dtype or number out of range.
-    Source: the authors log top-1 and top-5; ties are ours.
-    """
-    _check_pair(z_query=z_query, z_target=z_target)
-    if k < 1:
-        raise ValueError(f"k={k}; at least 1 is needed")
-    above, level = partner_ranks(cosine_logits(z_query, z_target))  # [B], [B]
-    return ((k - above) / level.clamp(min=1)).clamp(0, 1).mean()
-
-
 def _positives(z_cmr: Tensor, z_ecg: Tensor, similarity: Tensor, threshold: float) -> Tensor:
     """P [B, B] as booleans: S_ij > threshold, and the diagonal."""
-    _check_pair(z_cmr=z_cmr, z_ecg=z_ecg)
+    check_pair(z_cmr=z_cmr, z_ecg=z_ecg)
     batch = len(z_cmr)
     if tuple(similarity.shape) != (batch, batch):
         raise ValueError(f"similarity is {tuple(similarity.shape)}; {(batch, batch)} is needed")
@@ -263,7 +234,7 @@ def _positives(z_cmr: Tensor, z_ecg: Tensor, similarity: Tensor, threshold: floa
     return (similarity > threshold).to(z_cmr.device).fill_diagonal_(True)
 
 
-def _common(*tensors: Tensor) -> list[Tensor]:
+def common_dtype(*tensors: Tensor) -> list[Tensor]:
     """All tensors in one dtype: the widest of theirs, at least float32."""
     dtype = torch.float32
     for tensor in tensors:
@@ -278,7 +249,7 @@ def full_precision(device: torch.device) -> contextlib.AbstractContextManager:
     return contextlib.nullcontext()
 
 
-def _check_pair(**tensors: Tensor) -> None:
+def check_pair(**tensors: Tensor) -> None:
     """All [B, D] of one shape, floating, on one device, B and D >= 1."""
     first, *_ = tensors.values()
     for name, z in tensors.items():
@@ -292,6 +263,6 @@ def _check_pair(**tensors: Tensor) -> None:
             raise ValueError(f"{name} is on {z.device}; the others are on {first.device}")
 
 
-def _check_number(name: str, value: float, low: float, high: float) -> None:
+def check_number(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high or math.isinf(value):
         raise ValueError(f"{name}={value}; a finite number in [{low}, {high}] is needed")

@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reference.transformer import (  # noqa: F401  (the position tables are part of this interface)
-    Block, PatchEmbedding, initialise_transformer, interpolate_position_embedding,
-    sincos_position_embedding)
+from reference.transformer import Block, PatchEmbedding, initialise_transformer
+from reference.transformer import interpolate_position_embedding as interpolate_position_embedding
+from reference.transformer import sincos_position_embedding as sincos_position_embedding
 
 POOLINGS = ("average", "attention", "cls")
 

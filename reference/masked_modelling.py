@@ -17,8 +17,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from reference.masking import Mask, gather_tokens, random_mask
-from reference.transformer import (Block, PatchEmbedding, initialise_transformer,
-                                   sincos_position_embedding)
+from reference.transformer import (
+    Block,
+    PatchEmbedding,
+    initialise_transformer,
+    sincos_position_embedding,
+)
 
 # name: (dim, depth, heads, decoder_dim, decoder_depth, decoder_heads)
 MDM_SIZES = {"tiny": (384, 3, 6, 256, 2, 8)}

@@ -18,16 +18,15 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from reference.baseline import asymmetric_least_squares, asymmetric_least_squares_explicit
+from reference.baseline import asymmetric_least_squares
+from reference.cohort.format import LEADS
 
-__all__ = ["asymmetric_least_squares", "asymmetric_least_squares_explicit", "clean_ecg",
-           "normalise", "prepare_cine"]
+__all__ = ["asymmetric_least_squares", "clean_ecg", "normalise", "prepare_cine"]
 
-LEADS = 12
 GROUPS = (3, 6, 12)  # ends of the lead groups
 CLIP = 4.0  # standard deviations
 EPSILON = 1e-12
-CHUNK = 128  # records cleaned together: fills the lanes of the baseline solver, about 0.5 GB
+RECORDS_AT_ONCE = 128  # fills the lanes of the baseline solver; about 0.5 GB
 IMAGE_SIZE = 210  # pixels of 1.8 mm
 MINIMUM_SLICES = 8
 CHANNEL_ORDERS = ("ed-mid-es", "es-mid-ed")
@@ -79,13 +78,14 @@ def clean_ecg(ecg):
     Differs: a constant lead is its own baseline (theirs divides 0 by 0 for a lead of zeros).
     """
     _check_ecg(ecg)
-    if ecg.shape[-2] != LEADS or ecg.shape[-1] < 3:
-        raise ValueError(f"ecg must be [..., {LEADS}, T] with T >= 3, got shape {tuple(ecg.shape)}")
+    if ecg.shape[-2] != len(LEADS) or ecg.shape[-1] < 3:
+        raise ValueError(f"ecg must be [..., {len(LEADS)}, T] with T >= 3, got shape "
+                         f"{tuple(ecg.shape)}")
     records = ecg.detach() if isinstance(ecg, torch.Tensor) else ecg
     records = records.reshape(-1, *ecg.shape[-2:])  # [N, 12, T]
     clean = _empty(records, _result_dtype(ecg))
-    for start in range(0, len(records), CHUNK):
-        part = slice(start, start + CHUNK)
+    for start in range(0, len(records), RECORDS_AT_ONCE):
+        part = slice(start, start + RECORDS_AT_ONCE)
         clean[part] = _clean(records[part])
     return clean.reshape(ecg.shape)
 

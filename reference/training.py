@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from reference.augmentation import cmr_view, ecg_view, image_noise, resize
-from reference.contrastive_loss import clip_loss, in_batch_accuracy
+from reference.contrastive_loss import clip_loss
 from reference.encoders import CMREncoder, ECGEncoder, ProjectionHead
-from reference.evaluation import collapse
-from reference.loop import (  # noqa: F401  (schedule and groups are part of this interface)
-    History, Progress, chunks, fit, layer_decay, matrices_only, warmup_cosine)
+from reference.loop import History, Progress, chunks, fit, layer_decay, matrices_only
+from reference.loop import warmup_cosine as warmup_cosine  # part of this interface
 from reference.masked_modelling import MaskedAutoencoder
 from reference.presets import Preset
+from reference.retrieval import collapse, in_batch_accuracy
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import os
 import torch
 from hypothesis import HealthCheck, Phase, settings
 
-import helpers
 from data_synth.processes import keep_freed_memory
+from tests.support import helpers
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is first imported
@@ -27,4 +27,5 @@ def pytest_terminal_summary(terminalreporter):
         return
     terminalreporter.section("parity with the authors' code (relative error)")
     for component, source, error, tolerance in sorted(helpers.PARITY):
-        terminalreporter.write_line(f"{component:<44} {source:<24} {error:9.2e}  <= {tolerance:.0e}")
+        terminalreporter.write_line(f"{component:<44} {source:<24} {error:9.2e}  "
+                                    f"<= {tolerance:.0e}")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reference.vectors import Case, formula_tensor, representable
+from reference.conformance.vectors import Case, formula_tensor, representable
 
 
 class Draft(NamedTuple):

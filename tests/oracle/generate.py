@@ -18,13 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from reference.vectors import Case, read_case, write_case
-from tests.oracle import (cases_autoencoder, cases_functions, cases_losses, cases_metrics,
-                          cases_networks, cases_resnet, cases_signals, cases_steps)
+from reference.conformance.runner import VECTORS as GOLDEN
+from reference.conformance.vectors import Case, read_case, write_case
+from tests.oracle.cases import MODULES
 
-MODULES = (cases_functions, cases_losses, cases_signals, cases_metrics, cases_networks,
-           cases_autoencoder, cases_resnet, cases_steps)
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 FLOOR = 1e-6  # smallest tolerance of a measured tensor
 MARGIN = 8  # times the measured error: another library adds in another order
 AGREEMENT = 1e-12  # of an array made again, relative to its largest magnitude

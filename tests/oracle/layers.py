@@ -164,7 +164,7 @@ def softmax(x: np.ndarray):
 def conv2d(net: Net, name: str, x: np.ndarray, stride: int = 1, padding: int = 0):
     """[B, K, R, S] -> [B, O, R', S'], without bias."""
     W = net[f"{name}.weight"]
-    O, K, kernel, _ = W.shape
+    O, K, kernel, _ = W.shape  # noqa: E741  (the letter of the equation)
     B, _, R, S = x.shape
     rows, columns = ((n + 2 * padding - kernel) // stride + 1 for n in (R, S))
     padded = np.zeros((B, K, R + 2 * padding, S + 2 * padding))

@@ -8,29 +8,17 @@ leaves less than 8 times the error. A tensor with a tolerance of its own keeps t
 
 from __future__ import annotations
 
-import importlib
-import json
 import math
-import os
-import pkgutil
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-import reference
-from reference.vectors import TOLERANCE, Case, compare, read_case
+from reference.atomic import write_json
+from reference.conformance.builtin import COMPONENTS
+from reference.conformance.vectors import TOLERANCE, Case, compare, read_case
 from tests.oracle import generate
-
-
-def components() -> dict:
-    """COMPONENTS of every module `reference.adapter_*`."""
-    names = [module.name for module in pkgutil.iter_modules(reference.__path__)
-             if module.name.startswith("adapter_")]
-    modules = [importlib.import_module(f"reference.{name}") for name in names]
-    return {name: function for module in modules
-            for name, function in getattr(module, "COMPONENTS", {}).items()}
 
 
 def notable(case: Case, got: dict) -> dict[str, dict[str, float]]:
@@ -48,7 +36,7 @@ def notable(case: Case, got: dict) -> dict[str, dict[str, float]]:
 
 def measured() -> dict[str, dict]:
     """Notable errors of every case, by its name."""
-    known, found = components(), {}
+    known, found = COMPONENTS, {}
     with tempfile.TemporaryDirectory() as fresh:
         for case, seed in generate.build():
             generate.write(case, seed, Path(fresh), errors={})
@@ -61,9 +49,7 @@ def measured() -> dict[str, dict]:
 def main(directory: Path = generate.GOLDEN) -> int:
     """Write errors.json."""
     found, path = measured(), directory / "errors.json"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(found, indent=1) + "\n")
-    os.replace(temporary, path)
+    write_json(path, found)
     print(f"{sum(map(len, found.values()))} errors of {len(found)} cases written to {path}")
     return 0
 

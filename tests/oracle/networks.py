@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from reference.vectors import representable
+from reference.conformance.vectors import representable
 from tests.oracle.drafts import Formula
 from tests.oracle.layers import Net
 from tests.oracle.transformer import position_table

@@ -5,7 +5,6 @@
 
 import numpy as np
 
-
 # ---- the port ----
 
 def mask_tokens(noise, ratio):

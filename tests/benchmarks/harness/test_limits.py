@@ -1,0 +1,218 @@
+"""The benchmark suite on machines that lack something: memory, or an installed package."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness.alternatives import ALTERNATIVES
+from tests.support.helpers import ROOT, assert_equal
+
+# Places of a row where memory can run out: the network, the inputs, what is expected, the call.
+ROWS = '''
+import numpy as np, pytest, torch
+from benchmarks.roofline import Work
+
+WORK = Work(1, 8)
+PLACES = ("network", "inputs", "expected", "call", "no", "wrong", "broken")
+
+def on_the_cpu():
+    return torch.empty(2**50)
+
+def on_the_host():
+    return np.empty(2**50)
+
+def on_a_card():
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0")
+
+def in_a_library():
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+class OutOfResources(Exception):
+    pass
+
+def in_a_kernel():
+    raise OutOfResources("out of resource: shared memory, Required: 131072, Hardware limit: 65536.")
+
+def without_a_word():
+    raise MemoryError
+
+def broken():
+    raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("fail", (on_the_cpu, on_the_host, on_a_card, in_a_library, in_a_kernel,
+                                  without_a_word))
+def test_row(measure, fail, place):
+    if place == "network":
+        fail()
+    def at(where, value):
+        return fail() if where == place else value
+    def call(x):
+        return broken() if place == "broken" else at("call", x + (place == "wrong"))
+    measure(call, lambda draw: at("inputs", (draw.normal(3),)), WORK,
+            lambda x: at("expected", x), 1e-6)
+'''
+SAID = {"on_the_cpu": "out of memory: .*can't allocate memory",
+        "on_the_host": "out of memory: Unable to allocate",
+        "on_a_card": "out of memory: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0",
+        "in_a_library": "out of memory: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when",
+        "in_a_kernel": "out of memory: out of resource: shared memory, Required: 131072",
+        "without_a_word": "out of memory: MemoryError"}
+
+
+def suite(*arguments: str, at: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
+    """pytest with the suite's own options, in a fresh process."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
+    return subprocess.run(command, cwd=at, capture_output=True, text=True, check=False,
+                          env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory) -> dict[str, str]:
+    """Outcome of each of the rows above: name -> the line that pytest prints."""
+    path = tmp_path_factory.mktemp("rows") / "test_rows.py"
+    path.write_text(ROWS)
+    done = suite("-p", "benchmarks.conftest", "-vv", "--tb=no", "-rN", "--bench-device", "cpu",
+                 str(path), COLUMNS="400")
+    found = {}
+    for line in done.stdout.splitlines():
+        if match := re.search(r"test_row\[(.*?)\] (PASSED|FAILED|SKIPPED|ERROR)(.*)", line):
+            found[match[1]] = match[2] + match[3]
+    assert_equal("rows", len(found), 42, done.stdout + done.stderr)
+    return found
+
+
+@pytest.mark.parametrize("fail", SAID)
+def test_lack_of_memory_is_skipped_with_its_message(lines, fail):
+    ours = {name: line for name, line in lines.items() if fail in name}
+    for place in ("network", "inputs", "expected", "call"):
+        (line,) = (line for name, line in ours.items() if place in name)
+        assert re.match(r"SKIPPED \(" + SAID[fail], line), (place, line)
+
+
+@pytest.mark.parametrize("place, outcome", [("no", "PASSED"), ("wrong", "FAILED"),
+                                            ("broken", "FAILED")])
+def test_anything_else_is_not_skipped(lines, place, outcome):
+    got = [line.split()[0] for name, line in lines.items() if place in name.split("-")]
+    assert_equal("outcomes", got, [outcome] * 6)
+
+
+KEEPS = '''
+import gc, weakref, pytest
+from benchmarks.roofline import Work
+
+class Large:
+    pass
+
+gc.disable()
+seen = []
+
+@pytest.mark.parametrize("error", (MemoryError, None, MemoryError, None))
+def test_row(measure, error):
+    assert not any(large() for large in seen), "an earlier row's memory is still held"
+    large = Large()
+    seen.append(weakref.ref(large))
+    def call(x, large=large):
+        if error:
+            raise error
+        return x + 1
+    measure(call, lambda draw: (draw.normal(3),), Work(1, 8), lambda x: x + 1, 1e-6)
+'''
+
+
+@pytest.mark.parametrize("options", [(), ("--time-cpu", "--rounds", "2")], ids=["check", "time"])
+def test_a_row_finds_nothing_of_those_before_it(tmp_path, options):
+    (tmp_path / "test_rows.py").write_text(KEEPS)
+    done = suite("-p", "benchmarks.conftest", "--bench-device", "cpu", *options,
+                 str(tmp_path / "test_rows.py"))
+    assert "2 passed, 2 skipped" in done.stdout, done.stdout + done.stderr
+
+
+# ---- nothing but torch, NumPy, pytest and pytest-benchmark ----
+
+NEEDED = {"torch", "numpy", "pytest", "benchmarks", "reference"}
+OTHERS = sorted({package.split(".")[0] for package, _ in ALTERNATIVES.values()}
+                | {"matplotlib", "triton", "wfdb"})
+HIDING = "import sys\nsys.modules.update(dict.fromkeys({names}))\n"  # None: cannot be imported
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
+def test_nothing_else_is_imported_when_a_module_is(path):
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module.split(".")[0])
+    assert_equal("others", names - NEEDED - set(sys.stdlib_module_names), set())
+
+
+def test_suite_runs_from_a_bare_checkout(tmp_path):
+    (tmp_path / "hiding.py").write_text(HIDING.format(names=OTHERS))
+    for name in ("benchmarks", "reference", "setup.cfg"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    done = suite("-p", "hiding", "benchmarks", "--bench-device", "cpu", "-rs", "-k",
+                 "jitter_rescale and B8 or auroc and N1e4 or als_alternatives", at=tmp_path,
+                 PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed, 4 skipped" in done.stdout, done.stdout
+    for name in ("scipy", "pybaselines", "sklearn", "torchmetrics"):
+        assert f"{name} is not installed" in done.stdout, done.stdout
+
+
+# ---- on a card ----
+
+def rows_of_a_card(*arguments: str) -> list[tuple]:
+    """Names of the rows that the suite would run on a CUDA card."""
+    done = suite("benchmarks", "--collect-only", "-p", "as_cuda", *arguments,
+                 PYTHONPATH=str(ROOT / "tests"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = [x for x in done.stdout.splitlines() if x.startswith("rows of a card: ")]
+    return [tuple(row) for row in json.loads(line.partition(": ")[2])]
+
+
+@pytest.fixture(scope="module")
+def card() -> list[tuple]:
+    return rows_of_a_card()
+
+
+def test_every_row_of_a_card_has_its_own_name(card):
+    twice = [row for row, times in Counter(card).items() if times > 1]
+    assert not twice
+
+
+def test_a_card_is_timed_in_both_modes(card):
+    modes = {}
+    for operation, _, _, _, mode in card:
+        modes.setdefault(operation, set()).add(mode)
+    for operation, found in modes.items():
+        assert "stream" in found or found == {"host"}, operation
+    without = {name for name, found in modes.items() if "graph" not in found}
+    assert without == {"auroc", "cmr_view", "colour_jitter", "ridge"}
+
+
+def test_the_papers_shapes_are_a_part_of_the_rows(card):
+    paper = rows_of_a_card("--paper")
+    assert set(paper) < set(card) and len(paper) < len(card) / 2
+    assert {row[0] for row in paper} == {row[0] for row in card}
+    for target in (("clip_loss", "fused bf16", "B256"), ("clip_loss", "fused bf16", "B32768"),
+                   ("clip_loss", "chunked", "B262144"), ("mse_ncc", "fused", "B128"),
+                   ("als", "fused", "records4096"), ("mdm_step", "bfloat16-compiled", "B128"),
+                   ("resnet", "nhwc-bfloat16", "resnet50-B256")):
+        assert target in {row[:3] for row in paper}, target
+
+
+def test_a_cpu_runs_the_variants_of_a_card_when_asked():
+    words = ("benchmarks", "--collect-only", "-k", "patch_embedding and B4", "--bench-device",
+             "cpu")
+    asked = suite(*words, "--all-variants")
+    assert "compiled" in asked.stdout and "compiled" not in suite(*words).stdout
