@@ -1,9 +1,12 @@
-"""Options, parameters and the `measure` fixture of the suite; what one row does is in measure.py.
+"""Options, parameters and the `measure` fixture; what one row does is in harness/measure.py.
 
 A benchmark module names its SHAPES (dict), CPU_SHAPES (those small enough for a CPU) and PAPER
 (those of the paper and of the targets), and where it has them IMPLEMENTATIONS (CPU_IMPLEMENTATIONS)
 and AXES; its tests take `shape`, `implementation` and `axis` as arguments. A test's own parametrize
 marks come first.
+
+`pytest --pyargs benchmarks` outside a checkout takes every default, since pytest reads the command
+line before it finds this file; the suite's own options need its folder by path.
 """
 
 from __future__ import annotations
@@ -48,6 +51,9 @@ def pytest_configure(config):
         raise pytest.UsageError("benchmarks need pytest-benchmark: pip install pytest-benchmark")
     config.option.benchmark_quiet = True
     config.option.benchmark_disable_gc = True
+    session = getattr(config, "_benchmarksession", None)
+    if session:  # it read these already: --pyargs finds an installed suite only while collecting
+        session.quiet, session.options["disable_gc"] = not session.verbose, True
     if config.option.rounds < 0 or not config.option.row_seconds > 0:
         raise pytest.UsageError(f"--rounds {config.option.rounds}, --row-seconds "
                                 f"{config.option.row_seconds}; >= 0 and > 0 are needed")

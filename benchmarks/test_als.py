@@ -17,6 +17,7 @@ import torch
 from benchmarks.harness.alternatives import alternative
 from benchmarks.harness.measure import Draw, host, no_graph
 from benchmarks.harness.roofline import Work
+from benchmarks.harness.variants import need_triton
 from reference.baseline import METHODS, asymmetric_least_squares
 from reference.kernels.fused import asymmetric_least_squares_fused
 
@@ -56,8 +57,7 @@ def plain(y: torch.Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("implementation", ("fused",))
 def test_als_fused(measure, device, shape, implementation):
-    if device.type != "cuda":
-        pytest.skip("Triton needs a CUDA card")
+    need_triton(device)
     records = SHAPES[shape]
     measure(lambda y: asymmetric_least_squares_fused(y, LAM, P, ITERATIONS),
             lambda draw: (signals(records, draw),), work(records), plain, 1e-7)

@@ -18,14 +18,7 @@ from benchmarks.harness.alternatives import alternative
 from benchmarks.harness.counts import blocks
 from benchmarks.harness.measure import wide
 from benchmarks.harness.roofline import Work
-from benchmarks.harness.variants import (
-    NETWORK,
-    NETWORK_CPU,
-    TOLERANCE,
-    itemsize,
-    precision,
-    variant,
-)
+from benchmarks.harness.variants import TOLERANCE, WAYS, WAYS_CPU, itemsize, precision, variant
 from reference.transformer import Block
 
 # B, N, D, H
@@ -35,7 +28,7 @@ SHAPES = {"encoder60-B128": (128, 60, 384, 6), "decoder301-B128": (128, 301, 256
 CPU_SHAPES = ("encoder60-B16", "decoder301-B4")
 PAPER = ("encoder60-B128", "decoder301-B128", "encoder301-B256")
 AXES = ("inference", "forward", "backward")
-IMPLEMENTATIONS, CPU_IMPLEMENTATIONS = (*NETWORK, "timm"), (*NETWORK_CPU, "timm")
+IMPLEMENTATIONS, CPU_IMPLEMENTATIONS = (*WAYS, "timm"), (*WAYS_CPU, "timm")
 
 
 def work(B: int, N: int, D: int, H: int, axis: str, computed: str = "float32") -> Work:

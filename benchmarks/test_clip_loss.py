@@ -11,13 +11,12 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
 from benchmarks.harness.alternatives import alternative
 from benchmarks.harness.roofline import Work
-from benchmarks.harness.variants import compiled
+from benchmarks.harness.variants import compiled, need_triton
 from reference.contrastive_loss import clip_loss
 from reference.kernels.fused import clip_loss_chunked, clip_loss_fused
 
@@ -58,14 +57,15 @@ def explicit(z_cmr: torch.Tensor, z_ecg: torch.Tensor, weight: float = WEIGHT) -
         E = (part @ v.T / TEMPERATURE).exp()  # [rows, B]
         return E.sum(1), E.sum(0)
 
-    rows, columns = zip(*(checkpoint(sums, part, use_reentrant=False) for part in u.split(ROWS)))
+    rows, columns = zip(*(checkpoint(sums, part, use_reentrant=False) for part in u.split(ROWS)),
+                        strict=True)
     own = (u * v).sum(1) / TEMPERATURE
     return (weight * torch.cat(rows).log() + (1 - weight) * sum(columns).log() - own).mean()
 
 
 def test_clip_loss(measure, device, shape, implementation, axis):
-    if implementation.startswith("fused") and device.type != "cuda":
-        pytest.skip("Triton needs a CUDA card")
+    if implementation.startswith("fused"):
+        need_triton(device)
     half = implementation == "fused bf16"
     dtype = torch.bfloat16 if half else torch.float32
     weight = 0.5 if implementation == "open_clip" else WEIGHT  # it has no other

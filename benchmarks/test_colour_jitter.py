@@ -36,7 +36,7 @@ def work(B: int) -> Work:
 
 def ours(image: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
     """With factors [3, B] instead of the uniform numbers behind them."""
-    uniforms = [(f - 1) / (2 * s) + 0.5 for f, s in zip(factors, STRENGTHS)]
+    uniforms = [(factors[i] - 1) / (2 * s) + 0.5 for i, s in enumerate(STRENGTHS)]
     noise = ImageNoise(**{name: torch.zeros_like(factors[0]) for name in ImageNoise._fields})
     noise = noise._replace(brightness=uniforms[0], contrast=uniforms[1], saturation=uniforms[2])
     return colour_jitter(image, noise, VIEW)
@@ -45,7 +45,7 @@ def ours(image: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
 def explicit(image: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
     """The definition, image by image."""
     done = []
-    for x, (b, c, s) in zip(image, factors.T):
+    for x, (b, c, s) in zip(image, factors.T, strict=True):
         x = (b * x).clamp(0, 1)
         grey = 0.2989 * x[0] + 0.587 * x[1] + 0.114 * x[2]
         x = (c * x + (1 - c) * grey.mean()).clamp(0, 1)

@@ -76,13 +76,14 @@ def explicit(name: str) -> Callable:
         return (s > THRESHOLD) | torch.eye(len(s), dtype=torch.bool, device=s.device)
 
     def soft_positive(u: torch.Tensor, v: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
-        l, share = logits(u, v), alike(s) / alike(s).sum(1, keepdim=True)
-        return sum((x.exp().sum(1).log() - (share * x).sum(1)).mean() for x in (l, l.T)) / 2
+        pairs, share = logits(u, v), alike(s) / alike(s).sum(1, keepdim=True)
+        return sum((x.exp().sum(1).log() - (share * x).sum(1)).mean() for x in (pairs, pairs.T)) / 2
 
     def false_negative(u: torch.Tensor, v: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
-        l = logits(u, v)
+        pairs = logits(u, v)
         stay = ~(s > THRESHOLD) | torch.eye(len(s), dtype=torch.bool, device=s.device)
-        return sum(((x.exp() * stay).sum(1).log() - l.diagonal()).mean() for x in (l, l.T)) / 2
+        return sum(((x.exp() * stay).sum(1).log() - pairs.diagonal()).mean()
+                   for x in (pairs, pairs.T)) / 2
 
     def barlow_twins(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         u, v = ((z - z.mean(0)) / (z.var(0, unbiased=False) + 1e-5).sqrt() for z in (u, v))

@@ -4,8 +4,8 @@ Forward, loss, backward and AdamW, on views that are already cut. `compiled`: th
 backward pass through torch.compile.
 
     flops  B (3 forward - patch embedding), the latter because the input needs no gradient
-    bytes  a model, not a minimum: 117 reads or writes of a token's width a layer, forward and
-           backward together, with all pointwise work fused; 28 bytes a parameter for the optimiser
+    bytes  a model, not a minimum: 117 reads or writes of a token's width a layer (`counts`, forward
+           and backward); 28 bytes a parameter for the optimiser
 
 Checked over two steps, so that the update counts too.
 """
@@ -16,15 +16,15 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.harness.counts import ADAM_BYTES, PATCHES, masked_autoencoder, patch_embedding
+from benchmarks.harness import counts
 from benchmarks.harness.measure import Draw, wide
+from benchmarks.harness.networks import MDM_SIZE, RATIO, K, autoencoder
 from benchmarks.harness.roofline import Work
-from benchmarks.harness.variants import compiled, precision, words
+from benchmarks.harness.variants import compiled, itemsize, precision, words
 from reference.loop import matrices_only
-from reference.masked_modelling import MDM_SIZES, MaskedAutoencoder
-from reference.masking import kept_tokens
+from reference.masked_modelling import MaskedAutoencoder
 
-SIZE, RATIO, LEARNING_RATE, VECTORS = MDM_SIZES["tiny"], 0.8, 3.2e-4, 117
+LEARNING_RATE = 3.2e-4
 PARAMETERS = 7_050_000  # 5.36 M encoder, 1.70 M decoder
 SHAPES = {"B2": 2, "B64": 64, "B128": 128, "B256": 256, "B512": 512}
 CPU_SHAPES = ("B2",)
@@ -34,14 +34,14 @@ IMPLEMENTATIONS = ("float32", "bfloat16", "bfloat16-compiled")
 CPU_IMPLEMENTATIONS = ("float32",)
 
 
-def work(B: int, precision: str = "float32") -> Work:
+def work(B: int, computed: str = "float32") -> Work:
     """Counted work of one step on B records."""
-    K = kept_tokens(PATCHES, RATIO)
-    dim, depth, _, decoder_dim, decoder_depth, _ = SIZE
-    width = (K + 1) * dim * depth + (PATCHES + 1) * decoder_dim * decoder_depth
-    itemsize = 2 if precision == "bfloat16" else 4
-    return Work(B * (3 * masked_autoencoder(SIZE, K) - patch_embedding(dim)),
-                B * VECTORS * width * itemsize + ADAM_BYTES * PARAMETERS, precision=precision)
+    dim, depth, _, decoder_dim, decoder_depth, _ = MDM_SIZE
+    elements = 3 * (counts.block_traffic(K + 1, dim, depth)
+                    + counts.block_traffic(counts.PATCHES + 1, decoder_dim, decoder_depth))
+    return Work(B * (3 * counts.masked_autoencoder(MDM_SIZE, K) - counts.patch_embedding(dim)),
+                B * elements * itemsize(computed) + counts.ADAM_BYTES * PARAMETERS,
+                precision=computed)
 
 
 def step(model: MaskedAutoencoder, device: torch.device,
@@ -65,14 +65,12 @@ def step(model: MaskedAutoencoder, device: torch.device,
 
 def inputs(B: int, draw: Draw) -> tuple[torch.Tensor, ...]:
     """Views [B, 1, 12, 2500], mask noise [B, 300]."""
-    return draw.normal(B, 1, 12, 2500), draw.uniform(B, PATCHES)
+    return draw.normal(B, 1, 12, 2500), draw.uniform(B, counts.PATCHES)
 
 
 def test_mdm_step(measure, device, shape, implementation, axis):
     torch.manual_seed(0)
-    dim, depth, heads, decoder_dim, decoder_depth, decoder_heads = SIZE
-    model = MaskedAutoencoder(dim=dim, depth=depth, heads=heads, decoder_dim=decoder_dim,
-                              decoder_depth=decoder_depth, decoder_heads=decoder_heads).to(device)
+    model = autoencoder().to(device)
     exact = step(wide(model), device)
     B = SHAPES[shape]
     dtype = precision(implementation)

@@ -12,14 +12,7 @@ import torch
 
 from benchmarks.harness.measure import wide
 from benchmarks.harness.roofline import Work
-from benchmarks.harness.variants import (
-    NETWORK,
-    NETWORK_CPU,
-    TOLERANCE,
-    itemsize,
-    precision,
-    variant,
-)
+from benchmarks.harness.variants import TOLERANCE, WAYS, WAYS_CPU, itemsize, precision, variant
 from reference.transformer import MLP
 
 # B, N, D
@@ -29,7 +22,7 @@ SHAPES = {"encoder60-B128": (128, 60, 384), "decoder301-B128": (128, 301, 256),
 CPU_SHAPES = ("encoder60-B16", "decoder301-B4")
 PAPER = ("encoder60-B128", "decoder301-B128", "encoder301-B256")
 AXES = ("inference", "forward", "backward")
-IMPLEMENTATIONS, CPU_IMPLEMENTATIONS = NETWORK, NETWORK_CPU
+IMPLEMENTATIONS, CPU_IMPLEMENTATIONS = WAYS, WAYS_CPU
 
 
 def work(B: int, N: int, D: int, axis: str, computed: str = "float32") -> Work:

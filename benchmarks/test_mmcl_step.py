@@ -5,8 +5,8 @@ Both encoders, projection heads, CLIP loss, backward and Adam, on views that are
 
     flops  3 (B encoders and heads + 2 B^2 E) without the gradients of signal and image
     bytes  a model, not a minimum: the image network's convolutions forward and backward (norms and
-           activations free), 117 reads or writes of a token's width a layer of the ECG encoder, and
-           28 bytes a parameter for the optimiser
+           activations free), 117 reads or writes of a token's width a layer of the ECG encoder
+           (`counts`), and 28 bytes a parameter for the optimiser
 
 Checked over two steps, so that the update counts too.
 """
@@ -19,14 +19,12 @@ import torch
 
 from benchmarks.harness import counts
 from benchmarks.harness.measure import Draw, wide
+from benchmarks.harness.networks import DEPTH, EMBEDDING, HIDDEN, D, both_encoders
 from benchmarks.harness.roofline import Work, convolution_precision
-from benchmarks.harness.variants import compiled, precision, words
+from benchmarks.harness.variants import compiled, itemsize, precision, words
 from reference.contrastive_loss import clip_loss
-from reference.encoders import ECG_SIZES, CMREncoder, ECGEncoder
 from reference.training import MMCL
 
-DIM, DEPTH, HEADS = ECG_SIZES["tiny"]
-HIDDEN, EMBEDDING, VECTORS = 512, 128, 117
 FEATURES = {"resnet50": 2048, "resnet18": 512}
 PARAMETERS = {"resnet50": 30_300_000, "resnet18": 17_200_000}  # both encoders and heads
 # arch, pixels, B
@@ -40,23 +38,18 @@ IMPLEMENTATIONS = ("float32", "bfloat16", "bfloat16-compiled")
 CPU_IMPLEMENTATIONS = ("float32",)
 
 
-def work(arch: str, size: int, B: int, precision: str = "float32") -> Work:
+def work(arch: str, size: int, B: int, computed: str = "float32") -> Work:
     """Counted work of one step on B pairs."""
-    heads = 2 * HIDDEN * (DIM + FEATURES[arch] + 2 * EMBEDDING)
-    encoders = counts.encoder(DIM, DEPTH) + counts.resnet(arch, size)
+    heads = 2 * HIDDEN * (D + FEATURES[arch] + 2 * EMBEDDING)
+    encoders = counts.encoder(D, DEPTH) + counts.resnet(arch, size)
     forward = B * (encoders + heads) + 2 * B**2 * EMBEDDING
-    spared = B * (counts.patch_embedding(DIM) + next(counts.convolutions(arch, size)).flops)
-    itemsize = 2 if precision == "bfloat16" else 4
-    traffic = (sum(counts.resnet_bytes(arch, size, B, axis, itemsize)
-                   for axis in ("forward", "backward"))
-               + B * VECTORS * (counts.PATCHES + 1) * DIM * DEPTH * itemsize
-               + counts.ADAM_BYTES * PARAMETERS[arch])
-    return Work(3 * forward - spared, traffic, precision=precision)
-
-
-def build(arch: str) -> MMCL:
-    """Both encoders at the paper's width."""
-    return MMCL(ECGEncoder(dim=DIM, depth=DEPTH, heads=HEADS), CMREncoder(arch), HIDDEN, EMBEDDING)
+    layers = list(counts.convolutions(arch, size))
+    spared = B * (counts.patch_embedding(D) + layers[0].flops)
+    width = itemsize(computed)
+    moved = (sum(counts.traffic(layers, B, axis, width) for axis in ("forward", "backward"))
+             + 3 * B * counts.block_traffic(counts.PATCHES + 1, D, DEPTH) * width
+             + counts.ADAM_BYTES * PARAMETERS[arch])
+    return Work(3 * forward - spared, moved, precision=computed)
 
 
 def step(model: MMCL, device: torch.device, implementation: str = "float32") -> Callable:
@@ -92,7 +85,7 @@ def inputs(size: int, B: int, draw: Draw) -> tuple[torch.Tensor, ...]:
 def test_mmcl_step(measure, device, shape, implementation, axis):
     arch, size, B = SHAPES[shape]
     torch.manual_seed(0)
-    model = build(arch).to(device).to(memory_format=torch.channels_last)
+    model = both_encoders(arch).to(device).to(memory_format=torch.channels_last)
     exact = step(wide(model), device)
     dtype = precision(implementation, convolution_precision(device))
     tolerance = {"float32": 1e-3, "tf32": 3e-2, "bfloat16": 1e-1}[dtype]

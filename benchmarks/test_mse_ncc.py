@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 import torch
 
 from benchmarks.harness.measure import Draw
 from benchmarks.harness.roofline import Work
-from benchmarks.harness.variants import compiled
+from benchmarks.harness.variants import compiled, need_triton
 from reference.kernels.fused import reconstruction_loss_fused
 from reference.masked_modelling import MaskedAutoencoder
 
@@ -65,8 +64,8 @@ def inputs(B: int, draw: Draw) -> tuple[torch.Tensor, ...]:
 
 
 def test_mse_ncc(measure, device, shape, implementation, axis):
-    if implementation == "fused" and device.type != "cuda":
-        pytest.skip("Triton needs a CUDA card")
+    if implementation == "fused":
+        need_triton(device)
     B = SHAPES[shape]
     measure(loss(implementation), lambda draw: inputs(B, draw), work(B, axis), explicit, 1e-5,
             differentiable=(1,))

@@ -17,8 +17,8 @@ from torch import nn
 
 from benchmarks.harness.counts import ADAM_BYTES
 from benchmarks.harness.measure import Draw
+from benchmarks.harness.networks import both_encoders
 from benchmarks.harness.roofline import Work
-from benchmarks.test_mmcl_step import build as both_encoders
 from reference.encoders import ProjectionHead
 from reference.masked_modelling import MaskedAutoencoder
 
@@ -68,7 +68,8 @@ def explicit(initial: Sequence[torch.Tensor]) -> Callable:
 
     def step(*gradients: torch.Tensor) -> torch.Tensor:
         t = next(count)
-        state[:] = [update(theta, g, m, v, t) for (theta, m, v), g in zip(state, gradients)]
+        state[:] = [update(theta, g, m, v, t) for (theta, m, v), g
+                    in zip(state, gradients, strict=True)]
         return state[-1][0]
 
     return step
@@ -81,7 +82,7 @@ def stepper(leaves: list[nn.Parameter], implementation: str, device: torch.devic
                                   **{"foreach": False, **way}, capturable=device.type == "cuda")
 
     def step(*gradients: torch.Tensor) -> torch.Tensor:
-        for leaf, gradient in zip(leaves, gradients):
+        for leaf, gradient in zip(leaves, gradients, strict=True):
             leaf.grad = gradient
         optimiser.step()
         return leaves[-1].detach().clone()

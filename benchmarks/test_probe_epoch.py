@@ -20,9 +20,9 @@ from torch import nn
 
 from benchmarks.harness import counts
 from benchmarks.harness.measure import Draw, wide
+from benchmarks.harness.networks import DEPTH, D, H, ecg_encoder
 from benchmarks.harness.roofline import Work, convolution_precision
 from benchmarks.harness.variants import TOLERANCE, itemsize, precision, variant
-from benchmarks.test_encoder import DEPTH, VECTORS, D, H, build
 
 BATCH, C, RATE = 256, 61, 1e-3
 SIGNAL = 12 * 2500
@@ -42,7 +42,7 @@ def work(kind: str, N: int, computed: str = "float32") -> Work:
     moved += steps * counts.ADAM_BYTES * (D + 1) * C
     if kind == "signals":
         flops += N * counts.encoder(D, DEPTH)
-        moved += itemsize(computed) * N * VECTORS * (counts.PATCHES + 1) * D * DEPTH
+        moved += itemsize(computed) * N * counts.block_traffic(counts.PATCHES + 1, D, DEPTH)
     exps = N * H * (counts.PATCHES + 1) ** 2 * DEPTH if kind == "signals" else 0
     return Work(flops, moved, exps, computed)
 
@@ -53,7 +53,7 @@ def epoch(layer: nn.Linear, encoder: Callable, device: torch.device) -> Callable
     optimiser = torch.optim.AdamW(layer.parameters(), lr=RATE, fused=cuda, capturable=cuda)
 
     def train(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        for part, target in zip(x.split(BATCH), y.split(BATCH)):
+        for part, target in zip(x.split(BATCH), y.split(BATCH), strict=True):
             with torch.no_grad():
                 h = encoder(part).to(target.dtype)  # [B, D]
             optimiser.zero_grad(set_to_none=True)
@@ -73,7 +73,8 @@ def inputs(kind: str, N: int, draw: Draw) -> tuple[torch.Tensor, ...]:
 
 def test_probe_epoch(measure, device, shape, implementation, axis):
     kind, N = SHAPES[shape]
-    encoder = (nn.Identity() if kind == "features" else build(masked=False)).to(device)
+    torch.manual_seed(0)
+    encoder = (nn.Identity() if kind == "features" else ecg_encoder()).to(device)
     torch.manual_seed(1)
     layer = nn.Linear(D, C).to(device)
     exact = epoch(wide(layer), wide(encoder), device)

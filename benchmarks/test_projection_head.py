@@ -11,39 +11,32 @@ from __future__ import annotations
 import torch
 
 from benchmarks.harness.measure import wide
+from benchmarks.harness.networks import EMBEDDING, HIDDEN
 from benchmarks.harness.roofline import Work
-from benchmarks.harness.variants import (
-    NETWORK,
-    NETWORK_CPU,
-    TOLERANCE,
-    itemsize,
-    precision,
-    variant,
-)
+from benchmarks.harness.variants import TOLERANCE, WAYS, WAYS_CPU, itemsize, precision, variant
 from reference.encoders import ProjectionHead
 
-HIDDEN, OUT = 512, 128
 # features, B
 SHAPES = {"ecg384-B256": (384, 256), "cmr2048-B256": (2048, 256), "ecg384-B4096": (384, 4096),
           "cmr2048-B4096": (2048, 4096), "ecg384-B64": (384, 64)}
 CPU_SHAPES = ("ecg384-B64", "ecg384-B256", "cmr2048-B256")
 PAPER = ("ecg384-B256", "cmr2048-B256")
 AXES = ("inference", "forward", "backward")
-IMPLEMENTATIONS, CPU_IMPLEMENTATIONS = NETWORK, NETWORK_CPU
+IMPLEMENTATIONS, CPU_IMPLEMENTATIONS = WAYS, WAYS_CPU
 
 
 def work(features: int, B: int, axis: str, computed: str = "float32") -> Work:
     """Counted work of one call."""
-    parameters, backward = HIDDEN * (features + OUT) + HIDDEN + OUT, axis == "backward"
-    elements = (2 if backward else 1) * (B * features + parameters) + B * OUT
-    return Work((2 if backward else 1) * 2 * B * HIDDEN * (features + OUT),
+    parameters, backward = HIDDEN * (features + EMBEDDING) + HIDDEN + EMBEDDING, axis == "backward"
+    elements = (2 if backward else 1) * (B * features + parameters) + B * EMBEDDING
+    return Work((2 if backward else 1) * 2 * B * HIDDEN * (features + EMBEDDING),
                 itemsize(computed) * elements, precision=computed)
 
 
 def build(features: int) -> ProjectionHead:
     """The module on the CPU."""
     torch.manual_seed(0)
-    return ProjectionHead(features, HIDDEN, OUT)
+    return ProjectionHead(features, HIDDEN, EMBEDDING)
 
 
 def test_projection_head(measure, device, shape, implementation, axis):

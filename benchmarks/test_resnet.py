@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 from benchmarks.harness.alternatives import alternative
-from benchmarks.harness.counts import convolutions, resnet, resnet_bytes
+from benchmarks.harness.counts import convolutions, traffic
 from benchmarks.harness.measure import wide
 from benchmarks.harness.roofline import Work, convolution_precision
-from benchmarks.harness.variants import TOLERANCE, itemsize, layout, precision, variant
+from benchmarks.harness.variants import itemsize, layout, precision, tolerance_of_resnet, variant
 from reference.encoders import CMREncoder
 
 # arch, pixels, B
@@ -35,16 +35,14 @@ IMPLEMENTATIONS = ("nchw-float32", "nhwc-float32", "nchw-bfloat16", "nhwc-bfloat
                    "nhwc-float16", "nhwc-bfloat16-compiled", "torchvision")
 CPU_IMPLEMENTATIONS = ("nchw-float32", "nhwc-float32", "torchvision")
 BRANCH = 0.1
-TOLERANCE_BACKWARD = {"float32": 3e-2, "tf32": 3e-1, "float16": 3e-1, "bfloat16": 5e-1}
 
 
 def work(arch: str, size: int, B: int, axis: str, computed: str = "float32") -> Work:
     """Counted work of one call on B images."""
-    forward = resnet(arch, size)
-    first = next(convolutions(arch, size)).flops
-    flops = 2 * forward - first if axis == "backward" else forward
-    return Work(B * flops, resnet_bytes(arch, size, B, axis, itemsize(computed)),
-                precision=computed)
+    layers = list(convolutions(arch, size))
+    forward = sum(c.flops for c in layers)
+    flops = 2 * forward - layers[0].flops if axis == "backward" else forward
+    return Work(B * flops, traffic(layers, B, axis, itemsize(computed)), precision=computed)
 
 
 def build(arch: str, implementation: str) -> nn.Module:
@@ -66,7 +64,6 @@ def test_resnet(measure, device, shape, implementation, axis):
     network.train(axis != "inference")
     exact = wide(network)
     computed = precision(way, convolution_precision(device))
-    tolerance = (TOLERANCE_BACKWARD if axis == "backward" else TOLERANCE)[computed]
     measure(variant(network, way),
             lambda draw: (draw.uniform(B, 3, size, size).to(memory_format=layout(way)),),
-            work(arch, size, B, axis, computed), exact, tolerance)
+            work(arch, size, B, axis, computed), exact, tolerance_of_resnet(computed, axis))

@@ -19,8 +19,7 @@ from torch import nn
 from benchmarks.harness.counts import Convolution, convolutions, traffic
 from benchmarks.harness.measure import wide
 from benchmarks.harness.roofline import Work, convolution_precision
-from benchmarks.harness.variants import TOLERANCE, itemsize, layout, precision, variant
-from benchmarks.test_resnet import TOLERANCE_BACKWARD
+from benchmarks.harness.variants import itemsize, layout, precision, tolerance_of_resnet, variant
 from reference.encoders import CMR_SIZES, CMREncoder
 
 # arch, stage (0 = stem), pixels of the image, B
@@ -78,8 +77,8 @@ def test_resnet_stage(measure, device, shape, implementation, axis):
     network.train(axis != "inference")
     exact = wide(network)
     computed = precision(implementation, convolution_precision(device))
-    tolerance = (TOLERANCE_BACKWARD if axis == "backward" else TOLERANCE)[computed]
     measure(variant(network, implementation),
             lambda draw: (draw.normal(*input_shape(*size)).to(
                 memory_format=layout(implementation)),),
-            work(*size, axis, computed), exact, tolerance, differentiable=(0,))
+            work(*size, axis, computed), exact, tolerance_of_resnet(computed, axis),
+            differentiable=(0,))

@@ -2,6 +2,12 @@
 
     physiology -> geometry -> cine image, segmentation, 61 phenotypes
                \\-> electrocardiogram              (separate random streams: see `streams`)
+
+    heart/  what both see        ecg/, cmr/  two views of it that never import each other
+    realism/  is it like published hearts?   audit/  is there a shortcut?
+
+`simulate` gives arrays, `write_cohort` and `python -m data_synth` files. `reference` never imports
+this package, which imports the cohort, whole files and, in the realism report, the probes.
 """
 
 from data_synth.latents import LATENT_INFO, LATENTS, Latent

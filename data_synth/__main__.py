@@ -6,7 +6,6 @@ Exit status: 0 written, 2 bad value, 1 any other failure, 130 interrupted.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 import time
@@ -14,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from data_synth import write_cohort
-from data_synth.processes import keep_freed_memory
+from data_synth.command import Parser, Progress
 from data_synth.selection import enriched_subjects
 from data_synth.simulation import check_arguments
 from reference.cohort import DRAFT
@@ -22,35 +21,11 @@ from reference.cohort import DRAFT
 try:
     import resource
 except ModuleNotFoundError:  # not a POSIX system: peak memory is not told
-    resource = None
+    resource = None  # type: ignore[assignment]
 
 MAX_SUBJECTS = 10_000_000  # 9 TB
-_COMMANDS = {"report": "data_synth.realism", "audit": "data_synth.audit"}  # imported when asked
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str):
-        self.exit(2, f"{self.prog}: {message} (see --help)\n")
-
-
-class Progress:
-    """Writes how far the work is to a stream, at most once a second and once at the end."""
-
-    def __init__(self, stream, clock=time.monotonic):
-        self.stream, self.clock = stream, clock
-        self.start = self.last = clock()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = self.clock()
-        if done < total and now - self.last < 1:
-            return
-        self.last = now
-        rate = done / max(now - self.start, 1e-9)
-        self.stream.write(f"{done:,} of {total:,} subjects, {rate:.0f} a second, "
-                          f"{(total - done) / rate:.0f} s left\n")
-        self.stream.flush()
+_COMMANDS = {  # imported when asked
+    "report": "data_synth.realism.report", "audit": "data_synth.audit.report"}
 
 
 def parser() -> Parser:
@@ -106,7 +81,6 @@ def main(arguments: list[str] | None = None) -> int:
     if not 1 <= options.subjects <= MAX_SUBJECTS:
         command.error(f"--subjects={options.subjects}, but should be in 1..{MAX_SUBJECTS:,}")
     begin = time.monotonic()
-    keep_freed_memory()
     try:
         check_arguments([options.first_subject], options.seed, options.coupling, options.ecg_noise,
                         label_noise=options.label_noise)

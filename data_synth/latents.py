@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from data_synth.ecg.leads import EIGHT
+
 
 class Latent(NamedTuple):
     """One latent quantity."""
@@ -99,7 +101,7 @@ ecg_st | mV | ST deviation along the QRS
 ecg_strain | SD | readiness to show strain in hypertrophy
 ecg_q_depth | log | depth of a Q wave""") + [
     Latent(f"field_{lead}_{axis}", "ecg", "ecg", "SD", f"lead field of {lead}, {axis} component")
-    for lead in ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6") for axis in "xyz"
+    for lead in EIGHT for axis in "xyz"
 ] + _rows("ecg", "ecg", """
 field_shift | SD | chest electrodes moved along their row
 field_up | SD | chest electrodes moved up or down

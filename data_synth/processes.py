@@ -1,66 +1,88 @@
-"""What the processes that write a cohort need from the system, and no cohort knows about.
+"""Worker processes, and what they need from the system; no cohort and no report knows about it.
 
-    memory that was freed and is asked for again     ->  kept in the process, `keep_freed_memory`
-    Ctrl-C, the death of the parent, thread counts   ->  `quiet_children`, `begin_worker`
+    tasks in order -> K fresh processes -> results in the same order, `run`
+    memory that was freed and is asked for again  ->  kept in the worker, by glibc's own variables
+    Ctrl-C, the death of the parent, thread counts
 
-Glossary: worker, a process that simulates; page fault, the system's work at the first touch of each
-4 KiB of memory that it gave to a process.
+Glossary: worker, a process that simulates; K, how many; task, a few subjects.
 """
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names in malloc.h
-_KEPT = 2**29  # bytes of free memory that a process may hold at the top of its heap
-_LARGEST_MMAP = 2**25  # bytes, the most that glibc takes
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+_ENVIRONMENT = {  # of workers, where the user has not set it
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),  # bytes, the most that glibc takes
+    "MALLOC_TRIM_THRESHOLD_": str(2**29),  # bytes of free memory that a worker may hold
+}
 
 
-def keep_freed_memory() -> bool:
-    """Let this process keep the memory that its arrays give back, where the C library can do so.
+def run(function: Callable[[_Task], _Result], tasks: Sequence[_Task], workers: int
+        ) -> Iterator[_Result]:
+    """Do all tasks in this process, or in several fresh ones that leave Ctrl-C to it.
 
     By default glibc returns arrays from 128 KiB on to the system when they are freed and asks for
-    them anew: about 1,100 page faults for one subject, a quarter of its time. No byte of any
-    result changes; the process keeps at most 512 MiB that it has used before.
+    them anew: about 1,100 page faults for one subject. Workers keep them instead (at most 512 MiB
+    each), which changes no byte of any result. With one worker this process does the work, and
+    nothing of it is tuned; set the same variables before it starts, if that matters.
 
+    Args:
+        function: importable by name; tasks: its arguments, N; workers: K, 1 works in this process.
     Returns:
-        Whether the C library took the setting; False where it has none (macOS, musl, Windows).
-    Source: mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
+        Iterator of N results in the order of the tasks; those that were taken are not kept.
+    Raises:
+        BrokenProcessPool: a worker was killed; whatever `function` raises.
+    Source: mallopt(3), environment variables; other C libraries ignore them.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return False
-    return bool(mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP)) and bool(mallopt(_TRIM_THRESHOLD, _KEPT))
-
-
-def begin_worker() -> None:
-    """In a worker: keep freed memory, and end at once when the parent is killed."""
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    keep_freed_memory()
-    threading.Thread(target=watch, daemon=True).start()
+    if workers == 1 or len(tasks) <= 1:
+        yield from map(function, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context,
+                             initializer=_end_with_parent) as pool:
+        with quiet_children():
+            futures: list[Future[_Result]] = [pool.submit(function, task) for task in tasks]
+        futures.reverse()
+        try:
+            while futures:
+                yield futures.pop().result()
+        finally:  # after a failure or Ctrl-C only the tasks under way are finished
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
 def quiet_children() -> Iterator[None]:
-    """Start processes that leave Ctrl-C to their parent and use one thread each."""
+    """Start processes that leave Ctrl-C to their parent, use one thread and keep freed memory."""
     main = threading.current_thread() is threading.main_thread()
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
-    threads = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = threads or "1"
+    added = {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
+    os.environ.update(added)
     try:
         yield
     finally:
-        if threads is None:
-            del os.environ["OMP_NUM_THREADS"]
+        for name in added:
+            del os.environ[name]
         if main:
             signal.signal(signal.SIGINT, previous)
+
+
+def _end_with_parent() -> None:
+    """In a worker: end at once when the parent is killed."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

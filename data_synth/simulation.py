@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -25,14 +26,12 @@ from data_synth.ecg import electrocardiogram
 from data_synth.heart import geometry, physiology
 from data_synth.heart.label_noise import measured
 from data_synth.heart.phenotypes import phenotypes as phenotypes_of
+from data_synth.heart.phenotypes import realised
 from data_synth.latents import LATENTS
 from data_synth.streams import check_seed, check_subject, generator
 from reference.cohort import IMAGE_SHAPE, LABELS, LEADS, PHENOTYPES, SAMPLES
 
 VERSION = "3.1"  # changes whenever the same seed gives other bits
-_REALISED = {"lvedv": "LVEDV", "lvesv": "LVESV", "lvef": "LVEF", "lvm": "LVM", "rvedv": "RVEDV",
-             "rvesv": "RVESV", "rvef": "RVEF", "wt_global": "WT_Global"}  # latent: phenotype
-_COLUMN = {phenotype.name: k for k, phenotype in enumerate(PHENOTYPES)}
 
 
 class Subject(NamedTuple):
@@ -87,7 +86,7 @@ def simulate(subjects: Sequence[int], seed: int = 0, *, coupling: float = 1.0,
         np.empty((n, len(LABELS))), {name: np.empty(n) for name in LATENTS})
     for row, number in enumerate(numbers):
         one = simulate_one(number, seed, coupling, ecg_noise, ecg_seed, cmr_seed, label_noise)
-        for array, value in zip(result[:-1], one[:-1]):
+        for array, value in zip(result[:-1], one[:-1], strict=True):
             array[row] = value
         for name, column in result.latents.items():
             column[row] = one.latents[name]
@@ -101,9 +100,8 @@ def simulate_one(subject: int, seed: int = 0, coupling: float = 1.0, ecg_noise: 
     latents = physiology.sample(subject, seed)
     heart = geometry.realise(latents, generator(seed, subject, "anatomy"))
     phenotypes = phenotypes_of(heart, latents)  # [61]
-    latents.update({name: float(phenotypes[_COLUMN[column]])
-                    for name, column in _REALISED.items()})
-    latents.update(zip(geometry.ANATOMY, heart.anatomy.tolist()))
+    latents.update(realised(phenotypes))
+    latents.update(zip(geometry.ANATOMY, heart.anatomy.tolist(), strict=True))
     scene = cine.draw_scene(generator(seed if cmr_seed is None else cmr_seed, subject, "cmr"))
     private = electrocardiogram.draw_private(
         generator(seed if ecg_seed is None else ecg_seed, subject, "ecg"))
@@ -135,7 +133,7 @@ def check_arguments(subjects: Iterable[int], seed: int, coupling: float, ecg_noi
     numbers = [check_subject(subject) for subject in subjects]
     if len(set(numbers)) != len(numbers):
         ordered = sorted(numbers)
-        twice = next(a for a, b in zip(ordered, ordered[1:]) if a == b)
+        twice = next(a for a, b in pairwise(ordered) if a == b)
         raise ValueError(f"subjects holds {twice} more than once, but all should be different")
     check_seed("seed", seed)
     for name, value in (("ecg_seed", ecg_seed), ("cmr_seed", cmr_seed)):

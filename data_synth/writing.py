@@ -12,11 +12,9 @@ worker, a process.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +30,7 @@ from reference.cohort import writing as cohort_writing
 try:
     import fcntl
 except ModuleNotFoundError:  # not a POSIX system: two runs on one directory are not noticed
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 SUBJECTS_A_TASK = 16  # subjects a task; about an eighth of a second, at most 15 MB
 COMMIT_SECONDS = 1.0  # finished chunks are marked as written this often
@@ -145,7 +143,7 @@ def _write_all(tasks: list[Task], workers: int, progress: Callable[[int, int], N
     total, done, pending = sum(len(task.subjects) for task in tasks), 0, []
     last = time.monotonic()
     try:
-        for task in _run(tasks, workers):
+        for task in processes.run(write_rows, tasks, workers):
             pending.append(task)
             done += len(task.subjects)
             if time.monotonic() - last >= COMMIT_SECONDS:
@@ -164,22 +162,6 @@ def _mark(tasks: list[Task]) -> None:
         cohort_writing.mark_written(tasks[0].directory, rows, subjects)
 
 
-def _run(tasks: list[Task], workers: int) -> Iterator[Task]:
-    """Run the tasks in this process or in `workers` fresh ones; yields each as it ends."""
-    if workers == 1 or len(tasks) <= 1:
-        yield from map(write_rows, tasks)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context,
-                             initializer=processes.begin_worker) as pool:
-        with processes.quiet_children():
-            futures = [pool.submit(write_rows, task) for task in tasks]
-        try:
-            yield from (future.result() for future in as_completed(futures))
-        finally:  # after a failure or Ctrl-C only the chunks under way are finished
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
 @contextmanager
 def _only_writer(path: Path) -> Iterator[None]:
     """Hold a directory against other runs; made if need be, and removed again if left empty."""
@@ -189,11 +171,11 @@ def _only_writer(path: Path) -> Iterator[None]:
     path.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDONLY) if fcntl else None
     try:
-        if fcntl:
+        if descriptor is not None:
             _lock(descriptor, path)
         yield
     finally:
-        if fcntl:
+        if descriptor is not None:
             os.close(descriptor)
         if new:
             with suppress(OSError):  # not empty

@@ -15,23 +15,31 @@ from __future__ import annotations
 
 import argparse
 import os
+import pkgutil
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from reference.presets import PRESETS
 
-# Commands import what they need when they run, so that --help and refusals are immediate.
+COMMANDS = {  # what does it; imported when it runs, so that --help and refusals are immediate
+    "run": "reference.experiment.commands:run", "train": "reference.experiment.commands:train",
+    "probe": "reference.experiment.commands:probe", "embed": "reference.experiment.commands:embed",
+    "localise": "reference.experiment.commands:localise",
+    "reconstruct": "reference.experiment.commands:reconstruct",
+    "check": "reference.cohort.command:check", "import": "reference.cohort.command:import_",
+    "verify": "reference.conformance.command:verify"}
 
 
 def positive(text: str) -> int:
-    """argparse type: an integer of at least 1."""
+    """argparse type: an integer of at least 1; ArgumentTypeError for other text."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 
 def natural(text: str) -> int:
-    """argparse type: an integer of at least 0."""
+    """argparse type: an integer of at least 0; ArgumentTypeError for other text."""
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
     return int(text)
@@ -40,7 +48,8 @@ def natural(text: str) -> int:
 class Parser(argparse.ArgumentParser):
     """Parser that refuses with one line and exit status 2."""
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and exit."""
         self.exit(2, f"{self.prog}: {message}\n")
 
 
@@ -135,7 +144,7 @@ def _add_verify(commands) -> None:
         "then --import), or this library itself. Prints a table of components (worst is the "
         "largest difference as a share of what is allowed), then the first tensor of each failing "
         "case that differs. The exit status is 0 if all that is implemented passes, 1 if anything "
-        "fails or nothing is implemented, 2 for bad input. See reference/PORTING.md."))
+        "fails or nothing is implemented, 2 for bad input. See reference/conformance/PORTING.md."))
     who = p.add_mutually_exclusive_group()
     who.add_argument("--adapter", type=Path, metavar="FILE", help="Python file with functions "
                      "COMPONENT(case, dtype) -> {tensor name: array}")
@@ -152,7 +161,7 @@ def _add_verify(commands) -> None:
     p.add_argument("--dtype", choices=("float32", "float64", "both"), help="precision of the port "
                    "(default float32; for this library itself both)")
     p.add_argument("--vectors", type=Path, metavar="DIR",
-                   help="golden vectors (default tests/golden of the checkout)")
+                   help="golden vectors (default those of the package)")
     p.add_argument("--json", type=Path, metavar="FILE", help="write the report as a file, too")
 
 
@@ -180,10 +189,8 @@ def main(arguments: list[str] | None = None) -> int:
         Exit status: 0 done, 1 a cohort or port with faults, 2 bad input, 130 interrupted.
     """
     options = parser().parse_args(arguments)
-    from reference.experiment import commands
-
     try:
-        return getattr(commands, options.command.replace("import", "import_"))(options)
+        return pkgutil.resolve_name(COMMANDS[options.command])(options)
     except KeyboardInterrupt:
         print(f"{options.command}: interrupted; what was reached is saved", file=sys.stderr)
         return 130

@@ -15,12 +15,17 @@ Source: Turgut et al. 2025, section 3 (augmentations) and authors' code; surroga
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from reference.views import CMRView, ECGView
+
+Image = TypeVar("Image", np.ndarray, torch.Tensor)
+Draw = Callable[..., torch.Tensor]  # sizes -> random numbers
 
 HEART_BOX = (44, 122, 68, 146)  # rows 44..121, columns 68..145 of 210 x 210: 78 x 78 pixels
 
@@ -112,7 +117,16 @@ class ECGNoise(NamedTuple):
 
 
 def ecg_noise(x: torch.Tensor, view: ECGView, length: int, generator: torch.Generator) -> ECGNoise:
-    """Draw what a view of x [B, V, T] of n = `length` samples needs, on the device of x."""
+    """Draw what a view needs, on the device of x.
+
+    Args:
+        x: [B, V, T].
+        view: the recipe.
+        length: n samples of the view.
+        generator: all randomness comes from it.
+    Returns:
+        ECGNoise, None for what the recipe has no use for.
+    """
     B, V, _ = x.shape
     uniform, normal = _draws(generator, x)
     start = uniform(B)
@@ -138,22 +152,24 @@ def ecg_view_from(x: torch.Tensor, noise: ECGNoise, view: ECGView, length: int) 
         length: n samples of the view.
     Returns:
         [B, V, n].
+    Raises:
+        ValueError: the noise lacks what the recipe asks for, or as `crop` and `fourier_surrogate`.
     Source: authors' code; order crop, surrogate, jitter, rescaling, flips.
     """
-    def below(u: torch.Tensor, rate: float) -> torch.Tensor:
-        return (u < rate)[:, None, None]  # [B, 1, 1]
+    def below(u: torch.Tensor | None, rate: float) -> torch.Tensor:
+        return (_drawn(u) < rate)[:, None, None]  # [B, 1, 1]
 
     x = crop(x, random_start(noise.start, x.shape[-1], length), length)
     if view.rate == 0.0:
         return x
     y = x
     if view.surrogate > 0:
-        shifted = fourier_surrogate(x, view.surrogate, noise.phase)
+        shifted = fourier_surrogate(x, view.surrogate, _drawn(noise.phase))
         y = torch.where(below(noise.surrogate, view.surrogate_rate), shifted, x)
     if view.jitter > 0:
-        y = jitter(y, view.jitter, noise.jitter)
+        y = jitter(y, view.jitter, _drawn(noise.jitter))
     if view.rescale > 0:
-        y = rescale(y, view.rescale, noise.rescale)
+        y = rescale(y, view.rescale, _drawn(noise.rescale))
     if view.time_flip > 0:
         y = torch.where(below(noise.time_flip, view.time_flip), y.flip(-1), y)
     if view.sign_flip > 0:
@@ -177,8 +193,8 @@ def ecg_view(x: torch.Tensor, view: ECGView, length: int, generator: torch.Gener
     return ecg_view_from(x, ecg_noise(x, view, length, generator), view, length)
 
 
-def heart_box(image: torch.Tensor) -> torch.Tensor:
-    """Fixed box around the heart: [..., 210, 210] -> [..., 78, 78].
+def heart_box(image: Image) -> Image:
+    """Fixed box around the heart: [..., 210, 210] -> [..., 78, 78], a tensor or a NumPy array.
 
     Raises:
         ValueError: the image is not 210 x 210.
@@ -210,6 +226,10 @@ class ImageNoise(NamedTuple):
     ratio: torch.Tensor
     row: torch.Tensor
     column: torch.Tensor
+
+    def to(self, device: torch.device) -> ImageNoise:
+        """The same numbers on a device."""
+        return ImageNoise(*(u.to(device) for u in self))
 
 
 def image_noise(batch: int, generator: torch.Generator) -> ImageNoise:
@@ -299,7 +319,15 @@ def _grey(image: torch.Tensor) -> torch.Tensor:
     return (image * weights[:, None, None]).sum(dim=1, keepdim=True)
 
 
-def _draws(generator: torch.Generator, like: torch.Tensor):
+def _drawn(noise: torch.Tensor | None) -> torch.Tensor:
+    """Noise that the recipe asks for."""
+    if noise is None:
+        raise ValueError("the noise must hold a tensor for every step of the recipe, got None")
+    return noise
+
+
+def _draws(generator: torch.Generator, like: torch.Tensor) -> tuple[Draw, Draw]:
+    """Functions that draw uniform and normal numbers of a shape, on the device of `like`."""
     def uniform(*shape: int) -> torch.Tensor:
         return torch.rand(*shape, generator=generator, device=generator.device,
                           dtype=torch.float32).to(like.device)

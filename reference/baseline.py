@@ -20,14 +20,17 @@ Source: Eilers & Boelens 2005; Turgut et al. 2025, authors' code.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import torch
 
+Array = TypeVar("Array", np.ndarray, torch.Tensor)  # what comes in goes out
 METHODS = ("auto", "plain", "rows", "chunks", "reduction")
 
 
-def asymmetric_least_squares(signal, lam: float = 1e7, p: float = 0.3, iterations: int = 5, *,
-                             method: str = "auto"):
+def asymmetric_least_squares(signal: Array, lam: float = 1e7, p: float = 0.3, iterations: int = 5,
+                             *, method: str = "auto") -> Array:
     """Baseline of every signal.
 
     Args:
@@ -54,8 +57,8 @@ def asymmetric_least_squares(signal, lam: float = 1e7, p: float = 0.3, iteration
         if signal.device.type == "cpu" and method != "reduction":
             array = asymmetric_least_squares(signal.numpy(), lam, p, iterations, method=method)
             return torch.from_numpy(array)
-    if method == "plain":
-        lanes = signal.reshape(-1, signal.shape[-1])
+    elif method == "plain":
+        lanes = signal.reshape(-1, signal.shape[-1])  # [lanes, T]
         return plain(lanes, lam, p, iterations).reshape(signal.shape)
     from reference.kernels import baseline_solvers  # optional speed; delete to lift this file
 
@@ -104,7 +107,7 @@ def _solve(w: np.ndarray, y: np.ndarray) -> np.ndarray:
     return z[:T]
 
 
-def check(signal, lam: float, p: float, iterations: int, method: str = "auto") -> None:
+def check(signal: object, lam: float, p: float, iterations: int, method: str = "auto") -> None:
     """ValueError or TypeError for arguments that `asymmetric_least_squares` refuses."""
     if not isinstance(signal, (np.ndarray, torch.Tensor)):
         raise TypeError(f"signal must be a NumPy array or a tensor, got {type(signal).__name__}")

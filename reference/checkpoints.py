@@ -17,6 +17,7 @@ import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -26,6 +27,9 @@ from reference.atomic import replacing
 from reference.cohort.format import LEADS
 from reference.encoders import CMR_SIZES, ECG_SIZES, CMREncoder, ECGEncoder
 from reference.masked_modelling import MDM_SIZES, MaskedAutoencoder
+from reference.transformer import Block
+
+Model = TypeVar("Model", bound=nn.Module)
 
 _CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 # What torch.load raises on a file that is damaged or holds more than tensors.
@@ -222,7 +226,7 @@ def _cmr_encoder(state: dict) -> CMREncoder:
     raise ValueError(f"{len(state)} image tensors fit none of {sorted(CMR_SIZES)}")
 
 
-def _fill(model: nn.Module, state: dict, optional: tuple[str, ...] = ()) -> nn.Module:
+def _fill(model: Model, state: dict, optional: tuple[str, ...] = ()) -> Model:
     want = model.state_dict()
     missing = [n for n in want if n not in state and not n.startswith(optional or ("\0",))]
     extra = [n for n in state if n not in want]
@@ -236,7 +240,7 @@ def _fill(model: nn.Module, state: dict, optional: tuple[str, ...] = ()) -> nn.M
     return model
 
 
-def encoder_from_autoencoder(source: MaskedAutoencoder, pooling: str = "average", **options
+def encoder_from_autoencoder(source: MaskedAutoencoder, pooling: str = "average", **options: Any
                              ) -> ECGEncoder:
     """Stage-2 or stage-3 encoder from a stage-1 model: its weights without decoder and last norm.
 
@@ -248,9 +252,9 @@ def encoder_from_autoencoder(source: MaskedAutoencoder, pooling: str = "average"
         A new encoder with copied weights, a fresh `fc_norm`, and a trainable position embedding.
     Source: Turgut et al. 2025, section 3.2; authors' code.
     """
-    D, heads = source.cls_token.shape[-1], source.blocks[0].attn.heads
-    model = ECGEncoder(source.input_size, source.patch_size, D, len(source.blocks), heads, pooling,
-                       **options)
+    first = cast(Block, source.blocks[0])
+    model = ECGEncoder(source.input_size, source.patch_size, source.cls_token.shape[-1],
+                       len(source.blocks), first.attn.heads, pooling, **options)
     want = model.state_dict()
     state = {name: value for name, value in source.state_dict().items() if name in want}
     model.load_state_dict(state, strict=False)

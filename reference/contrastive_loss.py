@@ -250,7 +250,7 @@ def full_precision(device: torch.device) -> contextlib.AbstractContextManager:
 
 
 def check_pair(**tensors: Tensor) -> None:
-    """All [B, D] of one shape, floating, on one device, B and D >= 1."""
+    """ValueError or TypeError unless all are [B, D] of one shape, floating, on one device."""
     first, *_ = tensors.values()
     for name, z in tensors.items():
         if not isinstance(z, Tensor) or not z.is_floating_point():
@@ -264,5 +264,6 @@ def check_pair(**tensors: Tensor) -> None:
 
 
 def check_number(name: str, value: float, low: float, high: float) -> None:
+    """ValueError for a number outside [low, high], and for infinity and NaN."""
     if not low <= value <= high or math.isinf(value):
         raise ValueError(f"{name}={value}; a finite number in [{low}, {high}] is needed")

@@ -13,7 +13,8 @@ freely.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -67,16 +68,18 @@ class ECGEncoder(nn.Module):
         here and fixed in stage 1.
     """
 
-    def __init__(self, input_size=(1, 12, 2500), patch_size=(1, 100), dim=384, depth=3, heads=6,
-                 pooling="average", *, outputs: int = 0, drop_path: float = 0.0,
-                 attention_heads: int | None = None, authors_double_norm: bool = False):
+    def __init__(self, input_size: Sequence[int] = (1, 12, 2500),
+                 patch_size: Sequence[int] = (1, 100), dim: int = 384, depth: int = 3,
+                 heads: int = 6, pooling: str = "average", *, outputs: int = 0,
+                 drop_path: float = 0.0, attention_heads: int | None = None,
+                 authors_double_norm: bool = False):
         super().__init__()
         if pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {POOLINGS}, got {pooling!r}")
         if not 0.0 <= drop_path < 1.0:
             raise ValueError(f"drop_path must be in [0, 1), got {drop_path}")
         self.pooling, self.authors_double_norm = pooling, authors_double_norm
-        self.patch_embed = PatchEmbedding(tuple(input_size), tuple(patch_size), dim)
+        self.patch_embed = PatchEmbedding(input_size, patch_size, dim)
         self.grid = self.patch_embed.grid
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.pos_embed = nn.Parameter(sincos_position_embedding(dim, self.grid)[None])
@@ -140,7 +143,8 @@ class ECGEncoder(nn.Module):
         z = self.embed(x)
         for block in self.blocks[:-1]:
             z = block(z)
-        return self.blocks[-1].attn.weights(self.blocks[-1].norm1(z))
+        last = cast(Block, self.blocks[-1])  # which a ModuleList calls a Module
+        return last.attn.weights(last.norm1(z))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Head outputs [B, outputs] where there is a head, else features [B, D]."""
@@ -164,6 +168,7 @@ class BasicBlock(nn.Module):
         self.downsample = _shortcut(inputs, width, stride)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, inputs, h, w] -> [B, width, h / stride, w / stride]."""
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
@@ -184,6 +189,7 @@ class Bottleneck(nn.Module):
         self.downsample = _shortcut(inputs, 4 * width, stride)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, inputs, h, w] -> [B, 4 width, h / stride, w / stride]."""
         y = F.relu(self.bn1(self.conv1(x)))
         y = F.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
@@ -206,6 +212,11 @@ class CMREncoder(nn.Module):
         ValueError: unknown architecture.
     Source: Turgut et al. 2025, section 3.2; He et al. 2016.
     """
+
+    layer1: nn.Module  # the stages
+    layer2: nn.Module
+    layer3: nn.Module
+    layer4: nn.Module
 
     def __init__(self, arch: str = "resnet50"):
         super().__init__()
@@ -230,7 +241,11 @@ class CMREncoder(nn.Module):
                 nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
 
     def feature_map(self, x: torch.Tensor) -> torch.Tensor:
-        """Last feature map: [B, 3, height, width] in [0, 1] -> [B, C, h, w]."""
+        """Last feature map: [B, 3, height, width] in [0, 1] -> [B, C, h, w].
+
+        Raises:
+            ValueError: not four axes, or not three channels.
+        """
         if x.ndim != 4 or x.shape[1] != 3:
             raise ValueError(f"image must be [B, 3, height, width], got {list(x.shape)}")
         x = F.relu(self.bn1(self.conv1(x)))  # half the size
@@ -245,6 +260,7 @@ class CMREncoder(nn.Module):
         return self.feature_map(x).mean(dim=(2, 3))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """As `features`."""
         return self.features(x)
 
 

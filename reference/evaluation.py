@@ -201,7 +201,7 @@ def _auroc(y: np.ndarray, s: np.ndarray) -> float:
 
 def _average_precision(y: np.ndarray, s: np.ndarray) -> float:
     _, value, count = np.unique(-s, return_inverse=True, return_counts=True)  # highest first
-    hits = np.bincount(value, weights=y)  # positives at each distinct score
+    hits: np.ndarray = np.bincount(value, weights=y)  # positives at each distinct score
     precision = np.cumsum(hits) / np.cumsum(count)
     return _ratio(np.sum(hits * precision), np.sum(hits))
 
@@ -261,7 +261,7 @@ def _shaped(values: np.ndarray, shape: tuple) -> np.ndarray | float:
 
 
 def as_float64(name: str, value: Array) -> np.ndarray:
-    """float64 on the CPU."""
+    """float64 on the CPU; TypeError for anything but real numbers."""
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().to(torch.float64).numpy()
     array = np.asarray(value)

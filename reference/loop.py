@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -64,9 +65,10 @@ def layer_decay(model: nn.Module, decay: float, weight_decay: float) -> list[dic
     """
     if not 0.0 < decay <= 1.0:
         raise ValueError(f"decay must be in (0, 1], got {decay}")
-    if not hasattr(model, "blocks"):
+    blocks = getattr(model, "blocks", None)
+    if blocks is None:
         raise ValueError(f"layer_decay needs a model with blocks, got {type(model).__name__}")
-    last = len(model.blocks) + 1
+    last = len(blocks) + 1
     groups: dict[tuple, dict] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -117,7 +119,10 @@ class History:
     seconds: float = 0.0
 
 
-Progress = Callable[[str, int, int, float], None]  # stage, step, steps, loss
+class Progress(Protocol):
+    """Is told of every step: stage, step, steps, and the loss where there is one."""
+
+    def __call__(self, stage: str, step: int, steps: int, loss: float = ..., /) -> None: ...
 
 
 def fit(name: str, model: nn.Module, optimiser: torch.optim.Optimizer, stage: Stage,

@@ -12,6 +12,8 @@ Source: Turgut et al. 2025, section 3.1; He et al. 2022. Parameter names are tho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -65,7 +67,7 @@ def unpatchify(patches: torch.Tensor, patch_size: tuple[int, int],
     C, V, T = size
     pv, pt = patch_size
     B, L, P = patches.shape
-    if V % pv or T % pt or L != (V // pv) * (T // pt) or P != pv * pt * C:
+    if V % pv or T % pt or (V // pv) * (T // pt) != L or pv * pt * C != P:
         raise ValueError(f"patches {[L, P]} do not make {list(size)}, which needs "
                          f"{[(V // pv) * (T // pt), pv * pt * C]}")
     x = patches.reshape(B, V // pv, T // pt, pv, pt, C)
@@ -126,15 +128,19 @@ class MaskedAutoencoder(nn.Module):
         which is the default here.
     """
 
-    def __init__(self, input_size=(1, 12, 2500), patch_size=(1, 100), dim=384, depth=3, heads=6,
-                 decoder_dim=256, decoder_depth=2, decoder_heads=8, ncc_weight=0.1,
-                 normalise_patches=False, *, masked_only=False, consistency=False):
+    def __init__(self, input_size: Sequence[int] = (1, 12, 2500),
+                 patch_size: Sequence[int] = (1, 100), dim: int = 384, depth: int = 3,
+                 heads: int = 6, decoder_dim: int = 256, decoder_depth: int = 2,
+                 decoder_heads: int = 8, ncc_weight: float = 0.1, normalise_patches: bool = False,
+                 *, masked_only: bool = False, consistency: bool = False):
         super().__init__()
         if not 0.0 <= ncc_weight <= 1.0:
             raise ValueError(f"ncc_weight must be in [0, 1], got {ncc_weight}")
         self.ncc_weight, self.normalise_patches = ncc_weight, normalise_patches
         self.masked_only = masked_only
-        self.input_size, self.patch_size = tuple(input_size), tuple(patch_size)
+        C, V, T = input_size
+        pv, pt = patch_size
+        self.input_size, self.patch_size = (C, V, T), (pv, pt)
         self.patch_embed = PatchEmbedding(self.input_size, self.patch_size, dim)
         self.grid = self.patch_embed.grid
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
@@ -149,8 +155,7 @@ class MaskedAutoencoder(nn.Module):
         self.decoder_blocks = nn.ModuleList(Block(decoder_dim, decoder_heads)
                                             for _ in range(decoder_depth))
         self.decoder_norm = nn.LayerNorm(decoder_dim, eps=1e-6)
-        P = self.patch_size[0] * self.patch_size[1] * self.input_size[0]
-        self.decoder_pred = nn.Linear(decoder_dim, P)
+        self.decoder_pred = nn.Linear(decoder_dim, pv * pt * C)
         if consistency:
             self.projector = _mlp(dim, 1024, dim, normalise_output=True)
             self.predictor = _mlp(dim, 128, dim, normalise_output=False)

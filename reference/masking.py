@@ -84,14 +84,15 @@ def random_mask_explicit(noise: torch.Tensor, ratio: float) -> Mask:
         Mask as `random_mask`.
     Source: as `random_mask`.
     """
-    B, L = noise.shape
+    L = noise.shape[1]
     K = kept_tokens(L, ratio)
     order = [sorted(range(L), key=row.__getitem__) for row in noise.tolist()]
     restore = [[row.index(token) for token in range(L)] for row in order]
     mask = [[1.0 if place >= K else 0.0 for place in row] for row in restore]
-    on = {"device": noise.device}
-    return Mask(torch.tensor([row[:K] for row in order], **on), torch.tensor(restore, **on),
-                torch.tensor(mask, dtype=noise.dtype, **on))
+    device = noise.device
+    return Mask(torch.tensor([row[:K] for row in order], device=device),
+                torch.tensor(restore, device=device),
+                torch.tensor(mask, dtype=noise.dtype, device=device))
 
 
 def gather_tokens(tokens: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:

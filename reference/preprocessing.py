@@ -14,6 +14,8 @@ Source: Turgut et al. 2025, section 4.1, and the authors' code.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,9 +32,10 @@ RECORDS_AT_ONCE = 128  # fills the lanes of the baseline solver; about 0.5 GB
 IMAGE_SIZE = 210  # pixels of 1.8 mm
 MINIMUM_SLICES = 8
 CHANNEL_ORDERS = ("ed-mid-es", "es-mid-ed")
+Array = TypeVar("Array", np.ndarray, torch.Tensor)  # what comes in goes out
 
 
-def normalise(ecg, mode: str = "group", groups: Sequence[int] = GROUPS):
+def normalise(ecg: Array, mode: str = "group", groups: Sequence[int] = GROUPS) -> Array:
     """Subtract the mean and divide by the standard deviation.
 
     Args:
@@ -50,10 +53,11 @@ def normalise(ecg, mode: str = "group", groups: Sequence[int] = GROUPS):
     """
     _check_ecg(ecg)
     leads = ecg.shape[-2]
-    ends = {"sample": (leads,), "channel": tuple(range(1, leads + 1)), "group": tuple(groups)}
+    ends: dict[str, tuple[int, ...]] = {
+        "sample": (leads,), "channel": tuple(range(1, leads + 1)), "group": tuple(groups)}
     if mode not in ends:
         raise ValueError(f"mode must be one of {', '.join(ends)}, got {mode!r}")
-    rising = all(low < high for low, high in zip((0, *ends[mode]), ends[mode]))
+    rising = all(low < high for low, high in pairwise((0, *ends[mode])))
     if not rising or ends[mode][-1:] != (leads,):
         raise ValueError(f"groups must rise and end at the number of leads {leads}, got "
                          f"{tuple(groups)}")
@@ -62,7 +66,7 @@ def normalise(ecg, mode: str = "group", groups: Sequence[int] = GROUPS):
     return _as_dtype(x, _result_dtype(ecg))
 
 
-def clean_ecg(ecg):
+def clean_ecg(ecg: Array) -> Array:
     """The four cleaning steps: NaN, clip, baseline, z-score by lead group.
 
     Args:
@@ -90,7 +94,8 @@ def clean_ecg(ecg):
     return clean.reshape(ecg.shape)
 
 
-def prepare_cine(cine, ed: int, es: int, channel_order: str = "ed-mid-es") -> np.ndarray:
+def prepare_cine(cine: np.ndarray, ed: int, es: int, channel_order: str = "ed-mid-es"
+                 ) -> np.ndarray:
     """Three frames of the middle slice of a short-axis cine as one image.
 
     Args:
@@ -144,7 +149,7 @@ def _centred(image: np.ndarray, size: int) -> np.ndarray:
     return image
 
 
-def _clean(records):
+def _clean(records: Array) -> Array:
     """[n, 12, T] -> [n, 12, T] float64."""
     x = _float64(records)
     x[x != x] = 0.0
@@ -160,7 +165,7 @@ def _clean(records):
     return x
 
 
-def _std(x):
+def _std(x: Array) -> Array:
     """Standard deviation over leads and samples, population form, [n, 1, 1]."""
     if isinstance(x, torch.Tensor):
         return x.var(dim=(-2, -1), unbiased=False, keepdim=True).sqrt()
@@ -168,16 +173,16 @@ def _std(x):
         return x.std(axis=(-2, -1), keepdims=True)
 
 
-def _normalise_in_place(x, ends: Sequence[int]) -> None:
+def _normalise_in_place(x: Array, ends: Sequence[int]) -> None:
     """Z-score of each group of leads of a float64 [..., leads, T]."""
-    for start, stop in zip((0, *ends), ends):
+    for start, stop in pairwise((0, *ends)):
         group = x[..., start:stop, :]
         group -= group.mean((-2, -1))[..., None, None]
         scale = (group * group).mean((-2, -1))[..., None, None] + EPSILON
         group /= scale**0.5
 
 
-def _check_ecg(ecg) -> None:
+def _check_ecg(ecg: np.ndarray | torch.Tensor) -> None:
     if not isinstance(ecg, (np.ndarray, torch.Tensor)):
         raise TypeError(f"ecg must be a NumPy array or a tensor, got {type(ecg).__name__}")
     real = not ecg.is_complex() if isinstance(ecg, torch.Tensor) else ecg.dtype.kind in "biuf"
@@ -187,23 +192,23 @@ def _check_ecg(ecg) -> None:
         raise ValueError(f"ecg must be [..., leads, T], got shape {tuple(ecg.shape)}")
 
 
-def _float64(x):
+def _float64(x: Array) -> Array:
     """A float64 copy."""
     return x.to(torch.float64, copy=True) if isinstance(x, torch.Tensor) else \
         np.array(x, dtype=np.float64)
 
 
-def _result_dtype(x):
+def _result_dtype(x: Array) -> torch.dtype | np.dtype:
     """The floating dtype that came, float64 for whole numbers."""
     if isinstance(x, torch.Tensor):
         return x.dtype if x.is_floating_point() else torch.float64
     return x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
 
 
-def _as_dtype(x, dtype):
+def _as_dtype(x: Array, dtype: Any) -> Array:
     return x.to(dtype) if isinstance(x, torch.Tensor) else x.astype(dtype, copy=False)
 
 
-def _empty(like, dtype):
+def _empty(like: Array, dtype: Any) -> Array:
     return torch.empty_like(like, dtype=dtype) if isinstance(like, torch.Tensor) else \
         np.empty(like.shape, dtype=dtype)

@@ -116,37 +116,12 @@ def logistic_fit(x: Array, y: Array, x_val: Array, y_val: Array,
     u, u_val = _standardised(x, mean, scale), _standardised(x_val, mean, scale)
     basis = _row_space(u)  # [D, r]; the optimum lies in it
     v = np.hstack([u @ basis, np.ones((len(u), 1))])  # [N, r + 1]
-    theta, best, best_score = np.zeros(v.shape[1]), None, -np.inf
+    theta, fitted = np.zeros(v.shape[1]), []
     for penalty in sorted(penalties, reverse=True):
         theta = _newton(v, y, penalty, theta)  # [r + 1], weights then bias
-        probe = LogisticProbe(mean, scale, basis @ theta[:-1], float(theta[-1]), penalty)
-        score = auroc(y_val, u_val @ probe.weight)
-        if best is None or score > best_score:  # NaN compares false
-            best, best_score = probe, -np.inf if np.isnan(score) else score
-    return best
-
-
-def balanced_subset(labels: Array, generator: np.random.Generator,
-                    fraction: float = 1.0) -> np.ndarray:
-    """Rows of all positives and equally many negatives, or a fraction of both.
-
-    Args: labels [N] in {0, 1}, NaN = missing (never drawn); fraction in (0, 1].
-    Returns: sorted row indices; per class max(1, round(fraction x the smaller class's size)).
-    Raises: ValueError for other labels, a class that is absent, fraction out of range.
-    Source: Turgut et al. 2025, section 4 (balanced fine-tuning, 100 %, 10 % and 1 % of labels).
-    Differs: where positives are the majority, they are the ones thinned out.
-    """
-    labels = as_float64("labels", labels)
-    if labels.ndim != 1 or not np.isin(labels[~np.isnan(labels)], (0.0, 1.0)).all():
-        raise ValueError(f"labels are {labels.shape} of {np.unique(labels)[:5]}; "
-                         "[N] of 0, 1 and NaN is needed")
-    positive, negative = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
-    if not (len(positive) and len(negative)) or not 0 < fraction <= 1:
-        raise ValueError(f"{len(positive)} positives, {len(negative)} negatives, fraction="
-                         f"{fraction}; at least 1 of each and a fraction in (0, 1] are needed")
-    count = max(1, round(fraction * min(len(positive), len(negative))))
-    drawn = [generator.choice(rows, count, replace=False) for rows in (positive, negative)]
-    return np.sort(np.concatenate(drawn))
+        fitted.append(LogisticProbe(mean, scale, basis @ theta[:-1], float(theta[-1]), penalty))
+    scores = np.array([auroc(y_val, u_val @ probe.weight) for probe in fitted])
+    return fitted[np.nan_to_num(scores, nan=-np.inf).argmax()]  # first of equals: strongest
 
 
 def _ridge_path(u: np.ndarray, y: np.ndarray,

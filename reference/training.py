@@ -11,8 +11,9 @@ Source: Turgut et al. 2025, sections 3.1-3.3; authors' code.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,7 +85,7 @@ def build_mdm(preset: Preset) -> MaskedAutoencoder:
                              consistency=preset.consistency > 0)
 
 
-def build_ecg(preset: Preset, **options) -> ECGEncoder:
+def build_ecg(preset: Preset, **options: Any) -> ECGEncoder:
     """Fresh ECG encoder of a preset."""
     return ECGEncoder(preset.input_size, preset.patch_size, preset.dim, preset.depth, preset.heads,
                       **options)
@@ -141,7 +142,15 @@ def train_mdm(model: MaskedAutoencoder, data: Data, split: dict[str, np.ndarray]
 
 def mdm_ncc(model: MaskedAutoencoder, data: Data, rows: np.ndarray, preset: Preset,
             device: torch.device, seed: int = 0) -> float:
-    """Mean NCC of masked reconstruction over some rows, with the same masks at every call."""
+    """Mean NCC of masked reconstruction over some rows, with the same masks at every call.
+
+    Args:
+        model, data, preset, device: as `train_mdm`.
+        rows: [n].
+        seed: of the masks.
+    Returns:
+        In [-1, 1].
+    """
     generator = torch.Generator().manual_seed(seed)
     tokens, total = model.grid[0] * model.grid[1], 0.0
     with torch.no_grad():
@@ -184,7 +193,7 @@ def train_mmcl(model: MMCL, data: Data, split: dict[str, np.ndarray], preset: Pr
 
     def loss_of(rows: np.ndarray) -> torch.Tensor:
         x = ecg_view(data.signals(rows, device), stage.view, preset.window, generator)[:, None]
-        noise = type(n := image_noise(len(rows), generator))(*(u.to(device) for u in n))
+        noise = image_noise(len(rows), generator).to(device)
         image = cmr_view(data.images(pairing[rows], device), noise, preset.cmr_view,
                          preset.image_size)
         return clip_loss(model.embed_cmr(image), model.embed_ecg(x), preset.temperature,
@@ -193,8 +202,8 @@ def train_mmcl(model: MMCL, data: Data, split: dict[str, np.ndarray], preset: Pr
     embedded: dict[str, torch.Tensor] = {}  # of the last validation, for the monitors
 
     def validate() -> float:
-        pairs = embed_pairs(model, data, split["val"], preset, device, pairing)
-        embedded.update(zip(("ecg", "cmr"), pairs))
+        embedded["ecg"], embedded["cmr"] = embed_pairs(model, data, split["val"], preset, device,
+                                                       pairing)
         return float(np.mean([float(clip_loss(z_cmr, z_ecg, preset.temperature,
                                               preset.clip_weight))
                               for z_ecg, z_cmr in _whole_batches(embedded, stage.batch)]))
@@ -206,7 +215,8 @@ def train_mmcl(model: MMCL, data: Data, split: dict[str, np.ndarray], preset: Pr
                higher_is_better=False, monitor=monitor, progress=progress, checkpoint=checkpoint)
 
 
-def _whole_batches(embedded: dict[str, torch.Tensor], size: int):
+def _whole_batches(embedded: dict[str, torch.Tensor], size: int
+                   ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Pairs (z_ecg, z_cmr) of at most `size` rows, the last short one left out."""
     z_ecg, z_cmr = embedded["ecg"], embedded["cmr"]
     size = min(size, len(z_ecg))
@@ -234,7 +244,7 @@ def retrieval_monitors(embedded: dict[str, torch.Tensor], batch: int) -> dict[st
 
 def embed_pairs(model: MMCL, data: Data, rows: np.ndarray, preset: Preset, device: torch.device,
                 pairing: np.ndarray | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Projected embeddings (z_ecg, z_cmr), each [n, E] on the CPU, of the validation views."""
+    """Projected embeddings of the validation views: rows [n] -> z_ecg, z_cmr [n, E] on the CPU."""
     pairing = np.arange(len(data.ecg)) if pairing is None else pairing
     model.eval()
     z_ecg, z_cmr = [], []

@@ -13,6 +13,7 @@ Source: Dosovitskiy et al. 2021; Turgut et al. 2025, section 3.1. Parameter name
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -68,7 +69,7 @@ def interpolate_position_embedding(table: torch.Tensor, grid: tuple[int, int],
     """
     leads, old = grid
     _, N, D = table.shape
-    if N != 1 + leads * old:
+    if 1 + leads * old != N:
         raise ValueError(f"table has {N} rows, grid {grid} needs {1 + leads * old}")
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
@@ -81,18 +82,27 @@ def interpolate_position_embedding(table: torch.Tensor, grid: tuple[int, int],
 
 
 class PatchEmbedding(nn.Module):
-    """Linear map of every patch, a convolution with stride = kernel: [B, C, V, T] -> [B, L, D]."""
+    """Linear map of every patch, a convolution with stride = kernel: [B, C, V, T] -> [B, L, D].
 
-    def __init__(self, input_size: tuple[int, int, int], patch_size: tuple[int, int], dim: int):
+    Args:
+        input_size: (C, V, T).
+        patch_size: (leads, samples).
+        dim: D.
+    Raises:
+        ValueError: the patch does not divide the record.
+    """
+
+    def __init__(self, input_size: Sequence[int], patch_size: Sequence[int], dim: int):
         super().__init__()
         C, V, T = input_size
         pv, pt = patch_size
         if V % pv or T % pt:
             raise ValueError(f"input {V} x {T} is not a multiple of the patch {pv} x {pt}")
         self.input_size, self.grid = (C, V, T), (V // pv, T // pt)
-        self.proj = nn.Conv2d(C, dim, kernel_size=patch_size, stride=patch_size)
+        self.proj = nn.Conv2d(C, dim, kernel_size=(pv, pt), stride=(pv, pt))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, C, V, T] -> [B, L, D]; ValueError for records of another size."""
         if x.ndim != 4 or tuple(x.shape[1:]) != self.input_size:
             raise ValueError(f"input must be [B, {', '.join(map(str, self.input_size))}], "
                              f"got {list(x.shape)}")
@@ -102,9 +112,11 @@ class PatchEmbedding(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention with one fused query-key-value map.
 
-    Args (constructor): dim D, heads H; D must be a multiple of H.
-    `forward(z [B, N, D], explicit=False)`: -> [B, N, D]; `explicit=True` writes the softmax out,
-    the default uses the fused kernel. `weights(z)`: -> [B, H, N, N].
+    Args:
+        dim: D, a multiple of H.
+        heads: H.
+    Raises:
+        ValueError: D is not a multiple of H.
     """
 
     def __init__(self, dim: int, heads: int):
@@ -128,6 +140,7 @@ class Attention(nn.Module):
         return scores.softmax(dim=-1)  # [B, H, N, N]
 
     def forward(self, z: torch.Tensor, explicit: bool = False) -> torch.Tensor:
+        """[B, N, D] -> [B, N, D]; `explicit` writes the softmax out, in place of a fused kernel."""
         q, k, v = self.split(z)
         y = self.weights(z) @ v if explicit else F.scaled_dot_product_attention(q, k, v)
         return self.proj(y.transpose(1, 2).flatten(2))  # [B, H, N, d] -> [B, N, D]
@@ -142,6 +155,7 @@ class MLP(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """[B, N, D] -> [B, N, D]."""
         return self.fc2(F.gelu(self.fc1(z)))
 
 
@@ -165,6 +179,7 @@ class Block(nn.Module):
         return branch * draw / keep
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """[B, N, D] -> [B, N, D]."""
         z = z + self.skip(self.attn(self.norm1(z)))
         return z + self.skip(self.mlp(self.norm2(z)))
 

@@ -1,4 +1,4 @@
-"""Settings of a session: memory, CPU threads, Triton's interpreter, and the parity table."""
+"""Settings of a session: CPU threads, Triton's interpreter, and the parity table."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import os
 import torch
 from hypothesis import HealthCheck, Phase, settings
 
-from data_synth.processes import keep_freed_memory
 from tests.support import helpers
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is first imported
-keep_freed_memory()  # arrays are made by the hundred thousand here
 torch.set_num_threads(min(2, torch.get_num_threads()))
 settings.register_profile("suite", deadline=None, derandomize=True, print_blob=True,
                           suppress_health_check=[HealthCheck.too_slow])

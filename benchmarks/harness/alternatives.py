@@ -108,7 +108,7 @@ def _torchvision_network(models) -> Callable:
 def _torchvision_colour(functional) -> Callable:
     def jitter(image: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
         done = []
-        for x, (b, c, s) in zip(image, factors.T.tolist()):
+        for x, (b, c, s) in zip(image, factors.T.tolist(), strict=True):
             x = functional.adjust_contrast(functional.adjust_brightness(x, b), c)
             done.append(functional.adjust_saturation(x, s))
         return torch.stack(done)

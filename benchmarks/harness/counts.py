@@ -5,6 +5,9 @@
     convolution 2 C_in k^2 C_out h w          h w of the output
     backward    twice the forward, without the gradient of the first layer's input
 
+    traffic     39 N D a layer                elements of blocks, forward, pointwise work fused: a
+                                              model, no minimum; twice that backward
+
 A multiply-add is two operations; normalisations, activations and additions are not counted.
 Glossary: N tokens with the class token, L patch tokens, K visible ones, D width, D' decoder width,
 P samples a patch; C channels, k kernel side.
@@ -18,6 +21,7 @@ from typing import NamedTuple
 from reference.encoders import CMR_SIZES
 
 PATCHES, PATCH = 300, 100  # 12 leads x 25 steps of 100 samples
+VECTORS = 39  # reads or writes of a token's width in a block
 ADAM_BYTES = 28  # a float32 parameter: read it, its gradient and two moments; write all but one
 
 
@@ -49,6 +53,11 @@ class Convolution(NamedTuple):
 def blocks(tokens: int, dim: int, depth: int) -> int:
     """FLOP of `depth` transformer blocks, forward, one record."""
     return depth * (24 * tokens * dim**2 + 4 * tokens**2 * dim)
+
+
+def block_traffic(tokens: int, dim: int, depth: int) -> int:
+    """Elements that `depth` transformer blocks read and write, forward, one record (a model)."""
+    return VECTORS * tokens * dim * depth
 
 
 def patch_embedding(dim: int) -> int:
@@ -103,11 +112,11 @@ def resnet(arch: str, size: int) -> int:
     return sum(c.flops for c in convolutions(arch, size))
 
 
-def resnet_bytes(arch: str, size: int, batch: int, axis: str, itemsize: int = 4) -> int:
-    """Least traffic of a residual network whose norms and activations cost nothing.
+def traffic(layers: Iterable[Convolution], batch: int, axis: str, itemsize: int = 4) -> int:
+    """Least traffic of convolutions whose norms and activations cost nothing.
 
     Args:
-        arch, size: as `convolutions`.
+        layers: as `convolutions` yields them.
         batch: B images.
         axis: inference and forward read input and weights of every convolution and write its
             output; backward reads output gradient, input and weights, writes both gradients.
@@ -115,11 +124,6 @@ def resnet_bytes(arch: str, size: int, batch: int, axis: str, itemsize: int = 4)
     Returns:
         Bytes.
     """
-    return traffic(convolutions(arch, size), batch, axis, itemsize)
-
-
-def traffic(layers: Iterable[Convolution], batch: int, axis: str, itemsize: int = 4) -> int:
-    """The same of some convolutions."""
     total = 0
     for c in layers:
         read, written = (batch * n for n in c.elements)

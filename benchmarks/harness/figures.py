@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.harness.roofline import PRECISIONS
 from benchmarks.harness.tables import Row, Run
+from reference.atomic import replacing
 
 
 def draw(run: Run, folder: Path) -> list[Path]:
@@ -74,7 +75,7 @@ def _line(row: Row, end: int) -> str:
 def _roofline(figure, run: Run):
     axes = figure.add_subplot()
     for name, values in points(run).items():
-        axes.loglog(*zip(*values), ".", label=name)
+        axes.loglog(*zip(*values, strict=True), ".", label=name)
     low, high = axes.get_xlim()
     for device, ceilings in run.machine.get("ceilings", {}).items():
         for precision in PRECISIONS:
@@ -91,14 +92,13 @@ def _roofline(figure, run: Run):
 def _scaling(figure, operation: str, lines: dict[str, list[tuple[int, float]]]):
     axes = figure.add_subplot()
     for name, line in lines.items():
-        axes.loglog(*zip(*line), "o-", label=name)
+        axes.loglog(*zip(*line, strict=True), "o-", label=name)
     axes.set(xlabel="size", ylabel="median, seconds", title=operation)
     axes.legend(fontsize="x-small")
     return figure
 
 
 def _saved(figure, path: Path) -> Path:
-    partial = path.with_suffix(".partial")
-    figure.savefig(partial, format="png", dpi=120)
-    partial.replace(path)
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=120)
     return path

@@ -70,7 +70,7 @@ def _limits(uuid: object) -> dict[str, str]:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
         values = [value.strip() for value in done.stdout.strip().split(",")]
         if len(values) == len(QUERIES):
-            return dict(zip(QUERIES, values))
+            return dict(zip(QUERIES, values, strict=True))
     return {}
 
 

@@ -36,7 +36,7 @@ LEAST_ROUNDS, MOST_ROUNDS = 5, 200
 
 @dataclass(frozen=True)
 class Case:
-    """What a row measures; see `Measure.__call__` for the fields."""
+    """What a row measures; see the fixture `measure` for the fields."""
 
     function: Callable
     inputs: Callable[[Draw], tuple]
@@ -51,20 +51,15 @@ class Draw:
     """Seeded random inputs on a device."""
 
     def __init__(self, seed: int, device: torch.device):
-        self.device, self._generator = device, torch.Generator(device).manual_seed(seed)
-
-    @property
-    def generator(self) -> torch.Generator:
-        """For functions that draw themselves."""
-        return self._generator
+        self.device, self.generator = device, torch.Generator(device).manual_seed(seed)
 
     def normal(self, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Standard normal."""
-        return torch.randn(*shape, generator=self._generator, device=self.device).to(dtype)
+        return torch.randn(*shape, generator=self.generator, device=self.device).to(dtype)
 
     def uniform(self, *shape: int) -> torch.Tensor:
         """Uniform on [0, 1), float32."""
-        return torch.rand(*shape, generator=self._generator, device=self.device)
+        return torch.rand(*shape, generator=self.generator, device=self.device)
 
 
 class Measure:
@@ -230,7 +225,7 @@ def relative_error(got: list[torch.Tensor], want: list[torch.Tensor]) -> float:
     if shapes[0] != shapes[1]:
         raise AssertionError(f"shapes={shapes[0]}, but should be {shapes[1]}")
     difference = scale = 0.0
-    for g, w in zip(got, want):
+    for g, w in zip(got, want, strict=True):
         w = w.detach().to(wide_device(w.device), torch.float64)
         g = g.detach().to(w.device, torch.float64)
         difference += float((g - w).square().sum())
@@ -297,7 +292,8 @@ def _wanted(case: Case, inputs: tuple) -> list[list[torch.Tensor]]:
 
 def _checked(got: list, wanted: list, case: Case) -> float:
     """Largest error of all calls."""
-    error = float(np.max([relative_error(g, w) for g, w in zip(got, wanted)]))  # NaN stays NaN
+    errors = [relative_error(g, w) for g, w in zip(got, wanted, strict=True)]
+    error = float(np.max(errors))  # NaN stays NaN
     assert error <= case.tolerance, (
         f"relative error={error:.3e}, but should be at most {case.tolerance:.0e} [{case.axis}]")
     return error

@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 Row = dict[str, Any]
 KEY = ("operation", "implementation", "shape", "axis", "mode")
 TOLERANCE = 0.03
-BEGIN, END = "<!-- table of {} -->", "<!-- end of the table -->"
 VERSIONS = ("torch", "numpy", "triton", "driver_version", "power.limit")
 CONTROLS = ("copy", "float32", "bfloat16")  # ceilings whose change between runs counts as drift
 
@@ -130,31 +129,9 @@ def header(run: Run) -> str:
     return "\n\n".join(lines)
 
 
-def block(path: str | Path) -> str:
-    """What `report --readme` puts between its two marks: header and table of one run's file."""
-    run = read(path)
-    return "\n\n".join([BEGIN.format(Path(path).name), header(run._replace(path=Path(path).name)),
-                        report(list(run.rows.values())), END])
-
-
-def with_block(text: str, path: str | Path) -> str:
-    """A document whose marked block is that of a run's file.
-
-    Args:
-        text: the document, with the marks of the same file name, once.
-        path: the run's JSON.
-    Returns:
-        The document.
-    Raises:
-        ValueError: the marks are absent, or the file cannot be read.
-    """
-    new = block(path)
-    begin = BEGIN.format(Path(path).name)
-    head, found, rest = text.partition(begin)
-    _, closed, tail = rest.partition(END)
-    if not (found and closed):
-        raise ValueError(f"the document has no block from {begin!r} to {END!r}")
-    return head + new + tail
+def page(run: Run) -> str:
+    """Header and table of a run."""
+    return f"{header(run)}\n\n{report(list(run.rows.values()))}"
 
 
 def compare(base: Run, other: Run, tolerance: float = TOLERANCE) -> list[Comparison]:
@@ -233,7 +210,7 @@ def grid(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[i]) for line in [titles, *cells]) for i in range(len(titles))]
 
     def line(texts: Sequence[str]) -> str:
-        return "| " + " | ".join(t.ljust(w) for t, w in zip(texts, widths)) + " |"
+        return "| " + " | ".join(t.ljust(w) for t, w in zip(texts, widths, strict=True)) + " |"
 
     return "\n".join([line(titles), "|" + "|".join("-" * (w + 2) for w in widths) + "|",
                       *(line(texts) for texts in cells)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import nn
 
@@ -16,9 +17,11 @@ DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 LAYOUTS = {"nhwc": torch.channels_last, "nchw": torch.contiguous_format}
 # relative errors that a network of a few layers may have, forward and backward
 TOLERANCE = {"float32": 1e-4, "tf32": 3e-2, "float16": 3e-2, "bfloat16": 1e-1}
+# and gradients of residual networks, for which see test_resnet.py
+TOLERANCE_RESNET = {"float32": 3e-2, "tf32": 3e-1, "float16": 3e-1, "bfloat16": 5e-1}
 _NO_COMPILER = ("No working C++ compiler found", "Cannot find a working triton installation")
-NETWORK, NETWORK_CPU = ("eager", "compiled", "bfloat16", "float16", "bfloat16-compiled"), \
-    ("eager", "bfloat16")
+WAYS = ("eager", "compiled", "bfloat16", "float16", "bfloat16-compiled")
+WAYS_CPU = ("eager", "bfloat16")
 
 
 class Autocast(nn.Module):
@@ -72,6 +75,17 @@ def variant(network: nn.Module, implementation: str) -> nn.Module:
     dtype = DTYPES.get(precision(implementation))
     network = network if dtype is None else Autocast(network, dtype)
     return compiled(network) if "compiled" in words(implementation) else network
+
+
+def tolerance_of_resnet(computed: str, axis: str) -> float:
+    """Relative error that a residual network may have, from what it is computed in."""
+    return (TOLERANCE_RESNET if axis == "backward" else TOLERANCE)[computed]
+
+
+def need_triton(device: torch.device) -> None:
+    """Skip the row of a Triton kernel where it cannot run."""
+    if device.type != "cuda":
+        pytest.skip("Triton needs a CUDA card")
 
 
 def compiled(function: Callable) -> Callable:

@@ -5,11 +5,12 @@
     may_move(x) = outputs among the descendants of x
 
 An edge says that its effect is computed from its cause; what is not in `EDGES` must not move. The
-audit (`audit.py`) holds the code to it in both directions, and the drawing is made from it.
+audit (`report`) holds the code to it in both directions, and the drawing is made from it. How
+strong an edge is, the equations of `physiology`, `geometry` and `features` say.
 
 Glossary: cause, effect, nodes; sign, +1 or -1 for the direction of the effect with all other causes
-held, 0 where it has none (a place, a redistribution, a gate); strength, in words with its unit;
-stream, the random stream in which a private latent lives; output, a node that is seen by a model.
+held, 0 where it has none (a place, a redistribution, a gate); stream, the random stream in which a
+private latent lives; output, a node that is seen by a model.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ class Edge(NamedTuple):
     cause: str
     effect: str
     sign: int
-    strength: str
     source: str  # key of `SOURCES`
 
 
@@ -62,7 +62,9 @@ _ECG_GROUPS = {  # group -> fields of `features.Features`
     "P": ("pr", "p_duration", "p_height", "p_terminal"),
     "T": ("qtc", "t_gain", "t_axis", "t_turn", "t_width"), "ST": ("strain", "st"),
     "infarct": ("q_wave", "scar_t", "territory"), "recording": ("recording",)}
-ECG = tuple(f"ecg:{name}" for names in _ECG_GROUPS.values() for name in names)
+_ECG_BOX = {f"ecg:{field}": f"ecg:{group}" for group, names in _ECG_GROUPS.items()
+            for field in names}
+ECG = tuple(_ECG_BOX)
 HEART = ("heart:cavity", "heart:wall", "heart:motion", "heart:right")
 IMAGE = ("image:mask", "image:heart", "image:chest")
 PHENOTYPE = tuple(f"phenotype:{name}" for name in ("LV", "LVCO", "LVM", "RV", "WT", "Ecc", "Err"))
@@ -78,130 +80,90 @@ _BOXES = {  # box of the overview -> nodes
     "anatomy": HEART, "image": IMAGE, "phenotypes": PHENOTYPE,
     "realised volumes": ("lvedv", "lvesv", "lvef", "lvm", "rvedv", "rvesv", "rvef", "wt_global")}
 
-_TABLE = {  # effect -> source, then (cause, sign, strength)
-    "height": ("anthropometry", ("male", 1, "13 cm")),
-    "bmi": ("anthropometry", ("male", 1, "0.9 kg/m2")),
-    "sbp": ("anthropometry", ("male", 1, "8 mmHg"), ("age", 1, ".45 mmHg/year")),
-    "weight": ("definition", ("height", 1, "squared"), ("bmi", 1, "proportional")),
-    "bsa": ("definition", ("height", 1, "square root"), ("weight", 1, "square root")),
-    "dm": ("diabetes", ("male", 1, "logit .55"), ("age", 1, "logit .04/year"),
-           ("bmi", 1, "logit .13 per kg/m2")),
-    "cad": ("own", ("male", 1, "logit 1.1"), ("age", 1, "logit .075/year"),
-            ("bmi", 1, "logit .03 per kg/m2"), ("dm", 1, "logit .6"),
-            ("sbp", 1, "logit .012/mmHg")),
-    "mi": ("own", ("cad", 1, "42 % of CAD")),
-    "af": ("own", ("male", 1, "logit .6"), ("age", 1, "logit .09/year"),
-           ("bmi", 1, "logit .05 per kg/m2"), ("cad", 1, "logit .5"), ("dcm", 1, "logit 1.5")),
-    "af_now": ("atrium", ("af", 1, "35 % of AF")),
-    "scar_size": ("infarct", ("mi", 1, "Gamma(2, 5.5) %")),
-    "scar_territory": ("infarct", ("mi", 0, "LAD .45, LCx .20, RCA .35")),
-    "scar_transmurality": ("infarct", ("mi", 1, "from .40"), ("scar_size", 1, ".022 per %")),
-    "heart_rate": ("rate", ("male", -1, "1.5 bpm"), ("bmi", 1, ".25 bpm per kg/m2"),
-                   ("dm", 1, "4 bpm"), ("af_now", 1, "12 bpm")),
-    "lvedv_target": ("volumes", ("male", 1, "17 % at equal height"), ("height", 1, "power 1.3"),
-                     ("age", -1, ".4 %/year"), ("bmi", 1, "1.1 % per kg/m2"),
-                     ("sbp", 1, ".25 %/mmHg"), ("heart_rate", -1, ".6 %/bpm"),
-                     ("size_u", 1, "14.5 % per SD"), ("dm", -1, "5 %"),
-                     ("scar_size", 1, ".6 % per %"), ("dcm", 1, "35 %")),
-    "lvm_target": ("volumes", ("lvedv_target", 1, "proportional"), ("male", 1, "10 %"),
-                   ("age", 1, ".3 %/year"), ("bmi", 1, ".75 % per kg/m2"), ("sbp", 1, ".12 %/mmHg"),
-                   ("size_u", -1, "4.5 % per SD"), ("concentricity_c", 1, "10.5 % per SD"),
-                   ("heart_rate", 1, ".22 %/bpm"), ("dm", 1, "4 %"), ("dcm", -1, "10 %")),
-    "ef_target": ("volumes", ("male", -1, "2.7 %"), ("contractility_e", 1, "4.6 % per SD"),
-                  ("size_u", -1, ".9 % per SD"), ("concentricity_c", 1, ".6 % per SD"),
-                  ("scar_size", -1, ".55 % per %"), ("dm", -1, "1 %"), ("dcm", -1, "20 %"),
-                  ("af_now", -1, "5 %"), ("heart_rate", -1, ".04 % per bpm")),
-    "longitudinal_strain": ("strain", ("ef_target", -1, ".28 % per %"), ("male", 1, "1 to 2 %"),
-                            ("lvm_target", 1, ".07 log mass"), ("lvedv_target", -1, ".07 log"),
-                            ("dm", 1, ".6 %")),
-    "rv_ef_target": ("volumes", ("ef_target", 1, ".55 % per %"), ("male", -1, "2.35 %")),
-    "lbbb": ("block", ("ef_target", -1, ".3 % to 12 % below 45 %")),
-    "rbbb": ("block", ("male", 1, "logit .42"), ("age", 1, "logit .03/year"),
-             ("lbbb", -1, "excludes")),
-    "heart:cavity": ("strain", ("lvedv_target", 1, "cube root")),
-    "heart:wall": ("strain", ("lvm_target", 1, "about proportional"),
-                   ("lvedv_target", -1, "power 2/3"),
-                   ("scar_size", 0, "thinner in the scar, mass kept"),
-                   ("scar_territory", 0, "place"), ("scar_transmurality", 0, "up to 35 % thinner")),
-    "heart:motion": ("strain", ("ef_target", 1, "solved"), ("longitudinal_strain", 1, "solved"),
-                     ("scar_size", 0, "akinesia in the scar, LVEF kept"),
-                     ("scar_territory", 0, "place"), ("scar_transmurality", 0, "35 to 110 % loss"),
-                     ("lbbb", 0, "septum 45 % less")),
-    "heart:right": ("volumes", ("rv_sv_ratio", 1, "proportional"), ("rv_ef_target", -1, "inverse"),
-                    ("heart:cavity", 1, "stroke volume"), ("heart:motion", 1, "stroke volume"),
-                    ("heart:wall", 0, "beside the septum"),
-                    ("longitudinal_strain", 0, "length in systole")),
-    "lvedv": ("definition", ("heart:cavity", 1, "equal")),
-    "lvesv": ("definition", ("heart:cavity", 1, "equal"), ("heart:motion", -1, "equal")),
-    "lvef": ("definition", ("heart:motion", 1, "equal")),
-    "lvm": ("definition", ("heart:wall", 1, "equal"), ("heart:cavity", 0, "with the wall")),
-    "rvedv": ("definition", ("heart:right", 1, "equal")),
-    "rvesv": ("definition", ("heart:right", 1, "equal")),
-    "rvef": ("definition", ("heart:right", 0, "equal")),
-    "wt_global": ("definition", ("heart:wall", 1, "equal")),
-    "phenotype:LV": ("definition", ("heart:cavity", 1, "equal"), ("heart:motion", 0, "equal")),
-    "phenotype:LVCO": ("definition", ("heart:cavity", 1, "SV HR"), ("heart:motion", 1, "SV HR"),
-                       ("heart_rate", 1, "SV HR")),
-    "phenotype:LVM": ("definition", ("heart:wall", 1, "1.05 g/ml"),
-                      ("heart:cavity", 0, "with the wall")),
-    "phenotype:RV": ("definition", ("heart:right", 1, "equal")),
-    "phenotype:WT": ("definition", ("heart:wall", 1, "equal")),
-    "phenotype:Ecc": ("definition", ("heart:motion", -1, "chords"), ("heart:cavity", 0, "chords"),
-                      ("heart:wall", 0, "chords"), ("longitudinal_strain", 0, "no volume lost")),
-    "phenotype:Err": ("definition", ("heart:motion", 1, "wall"), ("heart:cavity", 0, "wall"),
-                      ("heart:wall", 0, "wall"), ("longitudinal_strain", 0, "no volume lost")),
-    "image:mask": ("definition", *((name, 0, "middle ring") for name in HEART),
-                   ("longitudinal_strain", 0, "middle ring")),
-    "image:heart": ("definition", *((name, 0, "middle ring") for name in HEART),
-                    ("longitudinal_strain", 0, "middle ring")),
-    "image:chest": ("own", ("bmi", 0, "fat 15 mm (BMI / 26.5)^1.5")),
-    "ecg:rate": ("definition", ("heart_rate", 1, "equal")),
-    "ecg:fibrillation": ("atrium", ("af_now", 1, "equal")),
-    "ecg:diabetes": ("diabetes", ("dm", 1, "RR spread / 1.35")),
-    "ecg:gain": ("voltage", ("lvm", 1, "power .42"), ("bmi", -1, "3.8 % per kg/m2"),
-                 ("male", -1, "6 % at equal mass")),
-    "ecg:septum": ("own", ("lvef", 1, "2 % per % below 60")),
-    "ecg:base": ("own", ("rvedv", 1, "square root"), ("male", -1, "14 % at equal volume")),
-    "ecg:axis": ("axis", ("bmi", -1, "2.6 degrees per kg/m2"), ("age", -1, ".5 degrees/year"),
-                 ("sbp", -1, ".12 degrees/mmHg"), ("male", -1, "6 degrees"),
-                 ("lvef", 1, ".4 degrees per % below 60")),
-    "ecg:turn": ("own", ("lvm", 1, ".05 degrees per g/m2"), ("height", -1, "by body surface"),
-                 ("bmi", -1, "by body surface")),
-    "ecg:qrs": ("intervals", ("male", 1, "5 ms"), ("lvm", 1, ".07 ms/g"),
-                ("lvedv", 1, ".045 ms/ml"), ("age", 1, ".05 ms/year"),
-                ("lvef", -1, ".3 ms per % below 57"),
-                ("scar_size", 1, ".2 ms per %"), ("ecg:left_block", 1, "45 ms"),
-                ("ecg:right_block", 1, "35 ms")),
-    "ecg:left_block": ("block", ("lbbb", 1, "equal")),
-    "ecg:right_block": ("block", ("rbbb", 1, "equal")),
-    "ecg:pr": ("intervals", ("age", 1, ".3 ms/year")),
-    "ecg:qtc": ("intervals", ("male", -1, "10 ms"), ("lvm", 1, ".05 ms per g/m2"),
-                ("height", -1, "by body surface"), ("bmi", -1, "by body surface"),
-                ("dm", 1, "4 ms"),
-                ("ecg:qrs", 1, ".5 ms per ms above 105")),
-    "ecg:p_duration": ("intervals", ("male", 1, "4 ms"), ("age", 1, ".25 ms/year"),
-                       ("af", 1, "10 ms"), ("bmi", 1, ".25 ms per kg/m2")),
-    "ecg:p_terminal": ("atrium", ("af", 1, "45 %"), ("lvm", 1, ".7 % per g/m2"),
-                       ("height", -1, "by body surface"), ("bmi", -1, "by body surface"),
-                       ("lvef", -1, "2 % per % below 60")),
-    "ecg:t_gain": ("intervals", ("heart_rate", -1, "power .35"), ("male", 1, "22 %"),
-                   ("lvef", 1, "2 % per % below 55"), ("sbp", -1, ".5 %/mmHg"),
-                   ("lvm", -1, ".5 % per g/m2"), ("height", 1, "by body surface"),
-                   ("bmi", 1, "by body surface"), ("scar_size", -1, "3 % per %"),
-                   ("dm", -1, "8 %")),
-    "ecg:t_axis": ("axis", ("ecg:axis", 1, "62 %")),
-    "ecg:t_turn": ("own", ("lvm", -1, ".08 degrees per g/m2"), ("height", 1, "by body surface"),
-                   ("bmi", 1, "by body surface"), ("lvef", 1, "1 degree per % below 60")),
-    "ecg:strain": ("own", ("lvm", 1, ".035 per g/m2 above 62 | 50"), ("male", -1, "threshold"),
-                   ("height", -1, "by body surface"), ("bmi", -1, "by body surface")),
-    "ecg:q_wave": ("infarct", ("mi", 1, "P(Q) by scar size"),
-                   ("scar_size", 1, ".002 to .010 mV per %"),
-                   ("scar_transmurality", 1, "proportional")),
-    "ecg:scar_t": ("infarct", ("scar_size", 1, ".012 mV per %")),
-    "ecg:territory": ("infarct", ("scar_territory", 0, "direction of the scar")),
+_TABLE: dict[str, tuple[str, dict[str, int]]] = {  # effect -> source, sign of each cause
+    "height": ("anthropometry", {"male": 1}),
+    "bmi": ("anthropometry", {"male": 1}),
+    "sbp": ("anthropometry", {"male": 1, "age": 1}),
+    "weight": ("definition", {"height": 1, "bmi": 1}),
+    "bsa": ("definition", {"height": 1, "weight": 1}),
+    "dm": ("diabetes", {"male": 1, "age": 1, "bmi": 1}),
+    "cad": ("own", {"male": 1, "age": 1, "bmi": 1, "dm": 1, "sbp": 1}),
+    "mi": ("own", {"cad": 1}),
+    "af": ("own", {"male": 1, "age": 1, "bmi": 1, "cad": 1, "dcm": 1}),
+    "af_now": ("atrium", {"af": 1}),
+    "scar_size": ("infarct", {"mi": 1}),
+    "scar_territory": ("infarct", {"mi": 0}),
+    "scar_transmurality": ("infarct", {"mi": 1, "scar_size": 1}),
+    "heart_rate": ("rate", {"male": -1, "bmi": 1, "dm": 1, "af_now": 1}),
+    "lvedv_target": ("volumes", {"male": 1, "height": 1, "age": -1, "bmi": 1, "sbp": 1,
+                                 "heart_rate": -1, "size_u": 1, "dm": -1, "scar_size": 1,
+                                 "dcm": 1}),
+    "lvm_target": ("volumes", {"lvedv_target": 1, "male": 1, "age": 1, "bmi": 1, "sbp": 1,
+                               "size_u": -1, "concentricity_c": 1, "heart_rate": 1, "dm": 1,
+                               "dcm": -1}),
+    "ef_target": ("volumes", {"male": -1, "contractility_e": 1, "size_u": -1, "concentricity_c": 1,
+                              "scar_size": -1, "dm": -1, "dcm": -1, "af_now": -1,
+                              "heart_rate": -1}),
+    "longitudinal_strain": ("strain", {"ef_target": -1, "male": 1, "lvm_target": 1,
+                                       "lvedv_target": -1, "dm": 1}),
+    "rv_ef_target": ("volumes", {"ef_target": 1, "male": -1}),
+    "lbbb": ("block", {"ef_target": -1}),
+    "rbbb": ("block", {"male": 1, "age": 1, "lbbb": -1}),
+    "heart:cavity": ("strain", {"lvedv_target": 1}),
+    "heart:wall": ("strain", {"lvm_target": 1, "lvedv_target": -1, "scar_size": 0,
+                              "scar_territory": 0, "scar_transmurality": 0}),
+    "heart:motion": ("strain", {"ef_target": 1, "longitudinal_strain": 1, "scar_size": 0,
+                                "scar_territory": 0, "scar_transmurality": 0, "lbbb": 0}),
+    "heart:right": ("volumes", {"rv_sv_ratio": 1, "rv_ef_target": -1, "heart:cavity": 1,
+                                "heart:motion": 1, "heart:wall": 0, "longitudinal_strain": 0}),
+    "lvedv": ("definition", {"heart:cavity": 1}),
+    "lvesv": ("definition", {"heart:cavity": 1, "heart:motion": -1}),
+    "lvef": ("definition", {"heart:motion": 1}),
+    "lvm": ("definition", {"heart:wall": 1, "heart:cavity": 0}),
+    "rvedv": ("definition", {"heart:right": 1}),
+    "rvesv": ("definition", {"heart:right": 1}),
+    "rvef": ("definition", {"heart:right": 0}),
+    "wt_global": ("definition", {"heart:wall": 1}),
+    "phenotype:LV": ("definition", {"heart:cavity": 1, "heart:motion": 0}),
+    "phenotype:LVCO": ("definition", {"heart:cavity": 1, "heart:motion": 1, "heart_rate": 1}),
+    "phenotype:LVM": ("definition", {"heart:wall": 1, "heart:cavity": 0}),
+    "phenotype:RV": ("definition", {"heart:right": 1}),
+    "phenotype:WT": ("definition", {"heart:wall": 1}),
+    "phenotype:Ecc": ("definition", {"heart:motion": -1, "heart:cavity": 0, "heart:wall": 0,
+                                     "longitudinal_strain": 0}),
+    "phenotype:Err": ("definition", {"heart:motion": 1, "heart:cavity": 0, "heart:wall": 0,
+                                     "longitudinal_strain": 0}),
+    "image:mask": ("definition", {**dict.fromkeys(HEART, 0), "longitudinal_strain": 0}),
+    "image:heart": ("definition", {**dict.fromkeys(HEART, 0), "longitudinal_strain": 0}),
+    "image:chest": ("own", {"bmi": 0}),
+    "ecg:rate": ("definition", {"heart_rate": 1}),
+    "ecg:fibrillation": ("atrium", {"af_now": 1}),
+    "ecg:diabetes": ("diabetes", {"dm": 1}),
+    "ecg:gain": ("voltage", {"lvm": 1, "bmi": -1, "male": -1}),
+    "ecg:septum": ("own", {"lvef": 1}),
+    "ecg:base": ("own", {"rvedv": 1, "male": -1}),
+    "ecg:axis": ("axis", {"bmi": -1, "age": -1, "sbp": -1, "male": -1, "lvef": 1}),
+    "ecg:turn": ("own", {"lvm": 1, "height": -1, "bmi": -1}),
+    "ecg:qrs": ("intervals", {"male": 1, "lvm": 1, "lvedv": 1, "age": 1, "lvef": -1, "scar_size": 1,
+                              "ecg:left_block": 1, "ecg:right_block": 1}),
+    "ecg:left_block": ("block", {"lbbb": 1}),
+    "ecg:right_block": ("block", {"rbbb": 1}),
+    "ecg:pr": ("intervals", {"age": 1}),
+    "ecg:qtc": ("intervals", {"male": -1, "lvm": 1, "height": -1, "bmi": -1, "dm": 1,
+                              "ecg:qrs": 1}),
+    "ecg:p_duration": ("intervals", {"male": 1, "age": 1, "af": 1, "bmi": 1}),
+    "ecg:p_terminal": ("atrium", {"af": 1, "lvm": 1, "height": -1, "bmi": -1, "lvef": -1}),
+    "ecg:t_gain": ("intervals", {"heart_rate": -1, "male": 1, "lvef": 1, "sbp": -1, "lvm": -1,
+                                 "height": 1, "bmi": 1, "scar_size": -1, "dm": -1}),
+    "ecg:t_axis": ("axis", {"ecg:axis": 1}),
+    "ecg:t_turn": ("own", {"lvm": -1, "height": 1, "bmi": 1, "lvef": 1}),
+    "ecg:strain": ("own", {"lvm": 1, "male": -1, "height": -1, "bmi": -1}),
+    "ecg:q_wave": ("infarct", {"mi": 1, "scar_size": 1, "scar_transmurality": 1}),
+    "ecg:scar_t": ("infarct", {"scar_size": 1}),
+    "ecg:territory": ("infarct", {"scar_territory": 0}),
 }
-EDGES = tuple(Edge(cause, effect, sign, strength, row[0])
-              for effect, row in _TABLE.items() for cause, sign, strength in row[1:])
+EDGES = tuple(Edge(cause, effect, sign, source) for effect, (source, causes) in _TABLE.items()
+              for cause, sign in causes.items())
 
 # where the name of `PRIVATE_SD` is not that of the feature
 _ECG_PRIVATE = {"log_voltage": "gain", "log_septum": "septum", "log_base": "base",
@@ -310,14 +272,12 @@ def grouped() -> list[tuple[str, str, int]]:
     Returns:
         (cause, effect, sign), each pair once; sign 0 where merged edges disagree.
     """
-    return _merge({f"ecg:{field}": f"ecg:{name}" for name, names in _ECG_GROUPS.items()
-                   for field in names})
+    return _merge(_ECG_BOX)
 
 
 def overview() -> list[tuple[str, str, int]]:
     """The graph in a dozen boxes; (cause, effect, sign) as `grouped`."""
-    ecg = {f"ecg:{field}": f"ecg:{name}" for name, names in _ECG_GROUPS.items() for field in names}
-    return _merge({**ecg, **{node: box for box, nodes in _BOXES.items() for node in nodes}})
+    return _merge({**_ECG_BOX, **{node: box for box, nodes in _BOXES.items() for node in nodes}})
 
 
 def mermaid(edges: list[tuple[str, str, int]] | None = None) -> str:
@@ -334,20 +294,16 @@ def mermaid(edges: list[tuple[str, str, int]] | None = None) -> str:
     return "\n".join(["flowchart LR", *lines]) + "\n"
 
 
-def dot(edges: list[tuple[str, str, int]] | None = None) -> str:
-    """The graph as Graphviz text, blue arrows raise, red ones lower, grey ones have no sign."""
-    colour = {1: "blue", -1: "red", 0: "grey"}
-    lines = [f'  "{cause}" -> "{effect}" [color={colour[sign]}];'
-             for cause, effect, sign in (grouped() if edges is None else edges)]
-    return "\n".join(["digraph heart {", "  rankdir=LR;", *lines, "}"]) + "\n"
-
-
 def table() -> str:
     """All edges as a Markdown table."""
-    rows = [f"| {e.cause} | {e.effect} | {'-0+'[e.sign + 1]} | {e.strength} | {e.source} |"
-            for e in EDGES]
-    return "\n".join(["| cause | effect | sign | strength | source |", "|---|---|---|---|---|",
-                      *rows]) + "\n"
+    rows = [f"| {e.cause} | {e.effect} | {'-0+'[e.sign + 1]} | {e.source} |" for e in EDGES]
+    return "\n".join(["| cause | effect | sign | source |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def document() -> str:
+    """The overview's drawing, all edges and their sources, as Markdown."""
+    sources = "".join(f"- {name}: {source}\n" for name, source in SOURCES.items())
+    return f"```mermaid\n{mermaid(overview())}```\n\n{table()}\n{sources}"
 
 
 def _merge(group: dict[str, str]) -> list[tuple[str, str, int]]:

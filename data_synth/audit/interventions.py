@@ -28,10 +28,9 @@ from data_synth.cmr import cine
 from data_synth.ecg import electrocardiogram
 from data_synth.ecg.features import PRIVATE_SD, SWITCHES, Features, couple, features
 from data_synth.heart import geometry, physiology
-from data_synth.heart.phenotypes import phenotypes
+from data_synth.heart.phenotypes import phenotypes, realised
 from data_synth.latents import LATENT_INFO
 from data_synth.streams import generator
-from reference.cohort import PHENOTYPES
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,8 @@ STEPS = {  # latent: change; all others are switched 0 -> 1
     "wt_global": .7, "weight": 5.0, "bsa": .1}
 _INFARCT = {"cad": 1.0, "mi": 1.0, "scar_size": 16.0, "scar_transmurality": .8,
             "scar_territory": 1.0}
-CONTEXTS = ({}, {**_INFARCT, "lvef": 43.0}, {"lvm": 190.0, "lvef": 48.0, "lbbb": 1.0})
+CONTEXTS: tuple[dict[str, float], ...] = (
+    {}, {**_INFARCT, "lvef": 43.0}, {"lvm": 190.0, "lvef": 48.0, "lbbb": 1.0})
 _LARGEST = {"scar_transmurality": 1.0}
 TOLERANCE = 1e-9  # relative; x + 1 (y - x) rounds
 BRIGHTNESS = .03  # of the log intensity; noise and coil differ from place to place
@@ -203,10 +203,7 @@ def _person(subject: int, seed: int) -> dict[str, float]:
     """Physiology with the realised volumes of the subject's own heart."""
     person = physiology.sample(subject, seed)
     heart = geometry.realise(person, generator(seed, subject, "anatomy"))
-    values = dict(zip((p.name for p in PHENOTYPES), phenotypes(heart, person)))
-    names = ("LVEDV", "LVESV", "LVEF", "LVM", "RVEDV", "RVESV", "RVEF", "WT_Global")
-    person.update({name.lower(): float(values[name]) for name in names})
-    return person
+    return {**person, **realised(phenotypes(heart, person))}
 
 
 def _change(person: dict[str, float], latent: str) -> tuple[dict, dict]:
@@ -255,9 +252,9 @@ def _heart(model: Model, person: dict, subject: int, seed: int) -> dict:
 def _features(person: dict, subject: int, seed: int) -> dict:
     """Features of the ECG at full coupling, with the subject's own private numbers."""
     private = electrocardiogram.draw_private(generator(seed, subject, "ecg"))
-    shown = couple(person, {name: 0.0 for name in SWITCHES}, private.rate, 1.0)
+    shown = couple(person, dict.fromkeys(SWITCHES, 0.0), private.rate, 1.0)
     values = zip((field.name for field in fields(Features)),
-                 astuple(features(shown, private.normal, 1.0)))
+                 astuple(features(shown, private.normal, 1.0)), strict=True)
     return {f"ecg:{name}": (np.array([float(value)]), float(value)) for name, value in values}
 
 
@@ -266,12 +263,12 @@ def _private_edges() -> Check:
     names = [field.name for field in fields(Features)]
     bad = []
     person = {**_person(0, 0), **_INFARCT, "lvm": 190.0, "lvef": 43.0, "lbbb": 1.0}
-    shown = couple(person, {name: 0.0 for name in SWITCHES}, 0.0, 1.0)
+    shown = couple(person, dict.fromkeys(SWITCHES, 0.0), 0.0, 1.0)
     zero = dict.fromkeys(PRIVATE_SD, 0.0)
     still = astuple(features(shown, zero, 1.0))
     for private in PRIVATE_SD:
         now = astuple(features(shown, {**zero, private: .5}, 1.0))
-        moved = {f"ecg:{name}" for name, a, b in zip(names, still, now) if a != b}
+        moved = {f"ecg:{name}" for name, a, b in zip(names, still, now, strict=True) if a != b}
         bad += [private] if moved != graph.may_move(private) else []
     return Check("(iii) private latents -> ECG features", float(len(bad)),
                  f"0 of {len(PRIVATE_SD)}", not bad, ", ".join(bad))

@@ -39,8 +39,9 @@ class Measured(NamedTuple):
 
     def rows(self, index: np.ndarray) -> Measured:
         """The chosen subjects."""
-        return Measured(*(value[index] for value in self[:-1]),
-                        {name: value[index] for name, value in self.latents.items()})
+        arrays = {name: getattr(self, name)[index] for name in self._fields[:-1]}
+        return Measured(**arrays, latents={name: value[index]
+                                           for name, value in self.latents.items()})
 
 
 def measure(simulate: Callable, subjects: Sequence[int], seed: int, **options) -> Measured:
@@ -57,13 +58,14 @@ def measure(simulate: Callable, subjects: Sequence[int], seed: int, **options) -
     for start in range(0, len(subjects), _SUBJECTS_AT_ONCE):
         group = simulate(list(subjects[start:start + _SUBJECTS_AT_ONCE]), seed, **options)
         ecg = np.stack([ecg_features(record) for record in group.ecg])
-        image = np.stack([image_features(*pair) for pair in zip(group.cmr, group.segmentation)])
+        image = np.stack([image_features(*pair) for pair in zip(group.cmr, group.segmentation,
+                                                                 strict=True)])
         margins = [ecg_margin(group.ecg), image_margin(group.cmr)]
         parts.append((ecg, image, *margins, group.phenotypes, group.labels, group.latents))
-    columns = list(zip(*parts))
-    latents = {name: np.concatenate([part[name] for part in columns[-1]])
-               for name in columns[-1][0]}
-    return Measured(*(np.concatenate(column) for column in columns[:-1]), latents)
+    arrays = {name: np.concatenate([part[k] for part in parts])
+              for k, name in enumerate(Measured._fields[:-1])}
+    return Measured(**arrays, latents={name: np.concatenate([part[-1][name] for part in parts])
+                                       for name in parts[0][-1]})
 
 
 def ecg_features(ecg: np.ndarray) -> np.ndarray:

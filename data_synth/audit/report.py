@@ -1,7 +1,7 @@
 """Audit of the synthetic heart: is physiology the only thing that ECG and image share?
 
-    (i), (ii), (iii)  interventions, see `audit_interventions`; arrows into sampled latents,
-                      see `audit_sampling`
+    (i), (ii), (iii)  interventions, see `interventions`; arrows into sampled latents, see
+                      `sampling`
     (iv)   r_x = x - E[x | shared],  r_y = y - E[y | shared]:  r_x and r_y independent
     (v)    pairs permuted within strata: InfoNCE = log N, retrieval at chance
     (vi)   r(ECG, target | demographics) = 0 at coupling 0 and does not fall as coupling grows
@@ -18,23 +18,25 @@ target, a phenotype or a diagnosis; coupling, see `simulation.simulate`; SE, sta
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 from dataclasses import asdict, astuple
 
 import numpy as np
 
 from data_synth.audit import estimators as estimate
-from data_synth.audit import interventions, sampling
+from data_synth.audit import graph, interventions, sampling
 from data_synth.audit.check import Check
 from data_synth.audit.interventions import Model
 from data_synth.audit.measures import Measured, measure
-from data_synth.ecg.features import SWITCHES, couple, features
+from data_synth.command import Parser, new_file, write_results
+from data_synth.ecg.features import PRIVATE_SD, SWITCHES, couple, features
+from data_synth.heart.phenotypes import COLUMN
 from data_synth.heart.physiology import DEMOGRAPHICS
 from data_synth.selection import enriched_subjects
 from data_synth.simulation import VERSION
 from data_synth.streams import check_seed
 from reference.atomic import write_json
-from reference.cohort import LABELS, PHENOTYPES
+from reference.cohort import LABELS
 
 COUPLINGS = (0.0, 0.25, 0.5, 1.0)
 TARGETS = ("LVEDV", "LVM", "LVEF", "RVEDV", "WT_Global", "Ecc_Global")
@@ -42,7 +44,6 @@ SE = 3.3  # standard errors that a bound allows; two-sided p = .001
 SHARE = 0.2  # of each diagnosis among the subjects of the dose curve
 SMALLEST = 120  # subjects
 _SMALLEST_R2 = 0.005
-_COLUMN = {phenotype.name: k for k, phenotype in enumerate(PHENOTYPES)}
 
 
 def run(subjects: int, seed: int, model: Model | None = None) -> list[Check]:
@@ -68,7 +69,7 @@ def run(subjects: int, seed: int, model: Model | None = None) -> list[Check]:
     checks += sampling.check(seed)
     checks += conditional_independence(plain, rng)
     checks += permuted_pairs(plain, rng)
-    checks += dose(*dose_cohorts(model, subjects, seed), rng)
+    checks += dose(dose_cohorts(model, subjects, seed), rng)
     checks += matched_retrieval(plain, uncoupled)
     checks += nuisance_retrieval(model, plain, seed)
     return checks + arrays(plain, uncoupled, rng)
@@ -122,26 +123,26 @@ def permuted_pairs(m: Measured, rng: np.random.Generator) -> list[Check]:
                   kept < -2 * kept_se)]
 
 
-def dose_cohorts(model: Model, subjects: int, seed: int) -> tuple[Measured, ...]:
+def dose_cohorts(model: Model, subjects: int, seed: int) -> list[Measured]:
     """Measurements at each of `COUPLINGS` of subjects with enough of every diagnosis."""
     numbers = enriched_subjects(subjects, seed, SHARE, first=10 * subjects)
-    return tuple(measure(model.simulate, numbers, seed, coupling=c) for c in COUPLINGS)
+    return [measure(model.simulate, numbers, seed, coupling=c) for c in COUPLINGS]
 
 
-def dose(none: Measured, low: Measured, half: Measured, full: Measured,
-         rng: np.random.Generator) -> list[Check]:
+def dose(cohorts: Sequence[Measured], rng: np.random.Generator) -> list[Check]:
     """(vi): what the ECG tells about phenotypes and diagnoses beyond demographics, by coupling.
 
     Args:
-        none, low, half, full: the same subjects at each of `COUPLINGS`; rng: of the bootstrap.
+        cohorts: the same subjects at each of `COUPLINGS`; rng: of the bootstrap.
     Returns:
         Two checks a target (zero at 0; never falling, and above zero at 1), and the same of the
         first canonical correlation of ECG and image.
     """
+    none = cohorts[0]
     basis = of_demographics(none)
-    shown = [estimate.residual(m.ecg, basis) for m in (none, low, half, full)]  # [N, F] each
-    targets = {name: none.phenotypes[:, _COLUMN[name]] for name in TARGETS}
-    targets.update(zip(LABELS, none.labels.T))
+    shown = [estimate.residual(m.ecg, basis) for m in cohorts]  # [N, F] each
+    targets = {name: none.phenotypes[:, COLUMN[name]] for name in TARGETS}
+    targets.update(zip(LABELS, none.labels.T, strict=True))
     weights = estimate.predict(shown[0], np.eye(len(basis)), penalty=60.0)  # [N, N]
     checks = []
     for name, value in targets.items():
@@ -217,7 +218,7 @@ def arrays(m: Measured, uncoupled: Measured, rng: np.random.Generator) -> list[C
         Checks; the number is the largest R2 beyond the median of its permutations.
     """
     basis = of_demographics(m)
-    main = [*range(10), *(_COLUMN[name] for name in ("WT_Global", "Ecc_Global", "Err_Global"))]
+    main = [*range(10), *(COLUMN[name] for name in ("WT_Global", "Ecc_Global", "Err_Global"))]
     anatomy = np.c_[basis, estimate.standardise(m.phenotypes[:, main])]
     targets = estimate.residual(np.c_[m.labels, m.phenotypes], basis)  # [N, 64]
     offsets = estimate.even_spread(estimate.residual(uncoupled.ecg_margin, basis), basis)
@@ -268,22 +269,12 @@ def of_demographics(m: Measured) -> np.ndarray:
 
 def _expected_features(m: Measured, coupling: float) -> np.ndarray:
     """[N, 24]: features of the ECG without its private numbers."""
-    rows = []
+    rows, still = [], dict.fromkeys(PRIVATE_SD, 0.0)
     for row in range(len(m.ecg)):
         person = {name: float(value[row]) for name, value in m.latents.items()}
         shown = couple(person, dict.fromkeys(SWITCHES, 0.0), 0.0, coupling)
-        rows.append([float(v) for v in astuple(features(shown, _NO_NOISE, 1.0))])
+        rows.append([float(v) for v in astuple(features(shown, still, 1.0))])
     return np.array(rows)
-
-
-class _Silent(dict):
-    """Private numbers that are all zero, whatever their names."""
-
-    def __missing__(self, name: str) -> float:
-        return 0.0
-
-
-_NO_NOISE = _Silent()
 
 
 def _dose_checks(name: str, drawn: np.ndarray, r: list[float],
@@ -291,7 +282,7 @@ def _dose_checks(name: str, drawn: np.ndarray, r: list[float],
     """Zero at coupling 0 by the null's mean and SD; monotone by bootstrap draws [B, 4] of r."""
     se, steps = drawn.std(0), np.diff(drawn, axis=1).std(0)
     detail = "r at " + ", ".join(f"{c:g}: {value:.3f} +- {s:.3f}"
-                                 for c, value, s in zip(COUPLINGS, r, se))
+                                 for c, value, s in zip(COUPLINGS, r, se, strict=True))
     rising = bool(np.all(np.diff(r) >= -SE * steps)) and r[-1] - r[0] > 0
     return [Check(f"(vi) {name}: r beyond demographics at coupling 0", r[0],
                   f"{null[0]:.3f} +- {SE * null[1]:.3f}", abs(r[0] - null[0]) <= SE * null[1],
@@ -337,41 +328,54 @@ def _matched(m: Measured) -> np.ndarray:
     return allowed
 
 
-def lines(checks: list[Check]) -> list[str]:
-    """One line for each check: verdict, name, number, bound, detail."""
+def text(checks: list[Check], subjects: int, seed: int) -> str:
+    """How many checks passed, then a line for each: verdict, name, number, bound, detail."""
     verdict = {True: "pass", False: "FAIL", None: "    "}
-    return [f"{verdict[c.passed]}  {c.name:<62} {c.number:>9.4f}  {c.bound}"
-            + (f"  [{c.detail}]" if c.detail else "") for c in checks]
+    sound = sum(check.passed is not False for check in checks)
+    return "\n".join([
+        f"{subjects:,} subjects, seed {seed}, generator {VERSION}: {sound} of {len(checks)} checks "
+        "without fault", "",
+        *(f"{verdict[c.passed]}  {c.name:<62} {c.number:>9.4f}  {c.bound}"
+          + (f"  [{c.detail}]" if c.detail else "") for c in checks)]) + "\n"
 
 
-def main(argv: list[str] | None = None) -> int:
-    """`python -m data_synth audit`.
+def parser() -> Parser:
+    """The command's arguments."""
+    command = Parser(prog="python -m data_synth audit", description=(
+        "Check that ECG and image share physiology and nothing else."))
+    add = command.add_argument
+    add("--subjects", type=int, default=1500, metavar="N",
+        help=f"how many subjects (default 1500, at least {SMALLEST})")
+    add("--seed", type=int, default=0, metavar="S", help="seed (default 0)")
+    add("--out", type=new_file, metavar="FILE", help="also write what is printed to FILE")
+    add("--json", type=new_file, metavar="FILE", help="also write the checks to FILE")
+    add("--graph", action="store_true", help="only print the declared causal graph, in Markdown")
+    return command
+
+
+def main(words: list[str]) -> int:
+    """Run the command.
 
     Args:
-        argv: words after `audit`; None takes the process's own.
+        words: of the command line after `audit`.
     Returns:
         0 if every check passed, 1 if one failed; a bad argument exits with 2.
     """
-    command = argparse.ArgumentParser(prog="python -m data_synth audit", description=(
-        "Check that ECG and image share physiology and nothing else."))
-    command.add_argument("--subjects", type=int, default=1500, metavar="N",
-                         help=f"how many subjects (default 1500, at least {SMALLEST})")
-    command.add_argument("--seed", type=int, default=0, metavar="S", help="seed (default 0)")
-    command.add_argument("--json", metavar="FILE", help="also write the checks to FILE")
-    options = command.parse_args(argv)
+    command = parser()
+    options = command.parse_args(words)
+    if options.graph:
+        print(graph.document(), end="")
+        return 0
     try:
         checks = run(options.subjects, options.seed)
     except ValueError as error:
         command.error(str(error))
-    failed = [check.name for check in checks if check.passed is False]
-    print("\n".join(lines(checks)))
-    print(f"{len(checks) - len(failed)} of {len(checks)} checks without fault")
+    shown = text(checks, options.subjects, options.seed)
+    print(shown, end="")
+    if options.out:
+        write_results(options.out, ["audit", *words], shown)
     if options.json:
-        write(options.json, checks, {"version": VERSION, "subjects": options.subjects,
-                                     "seed": options.seed})
-    return 1 if failed else 0
-
-
-def write(path: str, checks: list[Check], header: dict) -> None:
-    """Write the checks as JSON, whole or not at all."""
-    write_json(path, {**header, "checks": [asdict(check) for check in checks]})
+        write_json(options.json, {"version": VERSION, "subjects": options.subjects,
+                                  "seed": options.seed,
+                                  "checks": [asdict(check) for check in checks]})
+    return 1 if any(check.passed is False for check in checks) else 0

@@ -66,7 +66,7 @@ def _tests(latent: dict[str, np.ndarray], rows: np.ndarray, child: str,
     for name in others:
         coefficient, covariance = _fit(np.c_[base, _design(latent, rows, [name])[:, 1:]], y)
         result[name] = float(coefficient[-1] / np.sqrt(covariance[-1, -1]))
-    return dict(zip(parents, z[1:].tolist())), result
+    return dict(zip(parents, z[1:].tolist(), strict=True)), result
 
 
 def _design(latent: dict[str, np.ndarray], rows: np.ndarray, names: list[str]) -> np.ndarray:

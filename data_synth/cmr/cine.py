@@ -27,9 +27,9 @@ from data_synth.cmr.section import MAX_OFFSET_MM, section
 from data_synth.heart.geometry import Heart
 from data_synth.heart.segments import ANGLES, POINTS
 from data_synth.streams import places, quantiles
+from reference.cohort.format import PIXEL_MM
 
 SIZE = tissue.SIZE
-PIXEL_MM = tissue.PIXEL_MM
 BOX = ((44.0, 122.0), (68.0, 146.0))  # rows and columns that hold the heart in training
 JITTER = 8.0  # pixels, spread of the heart's place
 WINDOW = 104  # pixels, side of the part that is drawn anew in each frame
@@ -131,7 +131,7 @@ def paint(heart: Heart, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     segmentation = np.zeros((3, SIZE, SIZE), np.uint8)
     segmentation[:, window.rows, window.columns] = _labels(*fields)
     frames = np.stack([frame] * 3)
-    for moved, shift in zip(frames[1:], _dome(scene)):
+    for moved, shift in zip(frames[1:], _dome(scene), strict=True):
         tissue.beat(moved, shift)
     _heart(frames[:, window.rows, window.columns], cut, fields, window, colour, rim, z[12:21], u)
     gain = tissue.coil(z[24:28]) * _banding(u, z[21:24])  # [210, 210]
@@ -139,7 +139,8 @@ def paint(heart: Heart, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     seen = _hull(body, (window.rows, window.columns))  # without a signal beyond
     noise = quantiles() * _F(0.035 + 0.030 * u[0])  # [2^16]
     cine = np.empty((3, SIZE, SIZE), _F)
-    for image, frame, (real, imaginary) in zip(cine, frames, scene.noise.swapaxes(0, 1)):
+    for image, frame, (real, imaginary) in zip(cine, frames, scene.noise.swapaxes(0, 1),
+                                               strict=True):
         signal = frame[seen] * gain[seen]  # a frame fits into the processor's cache
         _blur(signal, 0.6 + 0.2 * u[4])
         noise.take(real, out=image, mode="wrap")  # unchecked: every 16-bit number is a place
@@ -167,7 +168,7 @@ def private_latents(scene: Scene) -> dict[str, float]:
     """What belongs to the image alone, by name; units and meanings in `latents`."""
     z, u, chest = scene.z.tolist(), scene.u.tolist(), scene.chest.tolist()
     colour = tissue.contrast(scene.z[:8])
-    named = {f"{name}_signal": value for name, value in zip(colour._fields, colour)}
+    named = {f"{name}_signal": value for name, value in zip(colour._fields, colour, strict=True)}
     named.update({name: mean + sd * chest[place]
                   for name, (place, mean, sd) in tissue.BODY.items()})
     for k in (0, 1):
@@ -184,7 +185,7 @@ def private_latents(scene: Scene) -> dict[str, float]:
         trabecula_height=.8 * math.exp(.3 * z[14]), trabecula_count=5.0 + int(3 * u[5]),
         flow_mid=.08 * u[1], flow_es=.15 * u[2], noise_level=.035 + .030 * u[0],
         blur=.6 + .2 * u[4], gain=.70 + .12 * u[3], banding=float(u[6] < .10),
-        **dict(zip(("liver_shift_mid", "liver_shift_es"), _dome(scene))))
+        **dict(zip(("liver_shift_mid", "liver_shift_es"), _dome(scene), strict=True)))
     return named
 
 
@@ -238,8 +239,8 @@ def _window(cut: Cut, z: np.ndarray, roll: float = 0.0, beyond: float = math.inf
     leftwards = (_F(axis_x - first) - _STEPS) * _F(PIXEL_MM)  # [104] mm
     turn = math.radians(degrees)
     reach = _reach(cut, math.sin(turn), math.cos(turn))
-    down, right = _near(up, reach[0], beyond), _near(leftwards, reach[1], beyond)
-    up, leftwards = up[down], leftwards[right]
+    rows, columns = _near(up, reach[0], beyond), _near(leftwards, reach[1], beyond)
+    up, leftwards = up[rows], leftwards[columns]
     sin, cos = _F(math.sin(turn)), _F(math.cos(turn))
     across = (up * sin)[:, None] + leftwards * cos  # [h, w]
     along = (up * cos)[:, None] - leftwards * sin
@@ -247,9 +248,9 @@ def _window(cut: Cut, z: np.ndarray, roll: float = 0.0, beyond: float = math.inf
     theta = np.arctan2(across, along)  # AHA: 0 anterior, +90 septal
     index = ((theta + _F(math.pi)) * _F(_TABLE / (2 * math.pi)) + _F(0.5)).astype(np.intp)
     index[index >= _TABLE] -= _TABLE
-    return Window(slice(top + down.start, top + down.stop),
-                  slice(first + right.start, first + right.stop), up, leftwards, turn, rho, index,
-                  across, along)
+    return Window(slice(top + rows.start, top + rows.stop),
+                  slice(first + columns.start, first + columns.stop), up, leftwards, turn, rho,
+                  index, across, along)
 
 
 def _reach(cut: Cut, up: float, left: float) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -311,9 +312,9 @@ def _labels(endo: np.ndarray, epi: np.ndarray, right: np.ndarray) -> np.ndarray:
     return labels
 
 
-def _share(distance: np.ndarray, width: np.ndarray | float) -> np.ndarray:
+def _share(distance: np.ndarray, width: np.ndarray | np.float32) -> np.ndarray:
     """Share of a pixel inside an edge of the given width (mm)."""
-    share = distance * (-1 / width)
+    share: np.ndarray = distance * (-1 / width)
     share += _F(0.5)
     return share.clip(0, 1, out=share)
 
@@ -362,7 +363,7 @@ def _papillary(cut: Cut, window: Window, degrees: float, depth: float, radius: f
     Returns:
         Two slices, and [3, h, w] float32, 0 outside them.
     """
-    point = int(round((degrees + 180.0) * POINTS / 360.0)) % POINTS
+    point = round((degrees + 180.0) * POINTS / 360.0) % POINTS
     distance = (cut.endo[:, point] * depth).astype(_F)  # [3] mm
     towards = window.turn + math.pi / 2 - math.radians(degrees)  # in the image, as `turn`
     rows, columns = (
@@ -416,4 +417,6 @@ def _magnitude(real: np.ndarray, imaginary: np.ndarray) -> None:
 
 def _hull(first: tuple[slice, slice], second: tuple[slice, slice]) -> tuple[slice, slice]:
     """The smallest rows and columns that hold both."""
-    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second))
+    rows, columns = (slice(min(a.start, b.start), max(a.stop, b.stop))
+                     for a, b in zip(first, second, strict=True))
+    return rows, columns

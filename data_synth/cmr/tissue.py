@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-SIZE = 210  # pixels
-PIXEL_MM = 1.8
+from reference.cohort.format import IMAGE_SHAPE, PIXEL_MM
+
+SIZE = IMAGE_SHAPE[-1]  # pixels
 HEART_AT = (84.0, 108.0)  # row, column: usual place of the heart in the image
 BODY_DRAWS = 44  # standard normal numbers that the body uses
 BODY = {  # name -> (place among those numbers, mean, SD), units in `latents`; others are unnamed
@@ -98,7 +99,7 @@ def contrast(z: np.ndarray) -> Contrast:
     mean = (0.42, 0.46, 0.90, 0.52, 0.06, 0.35, 0.25, 0.97)
     spread = (0.09, 0.08, 0.08, 0.10, 0.30, 0.10, 0.15, 0.03)
     return Contrast(*(m * math.exp(s * min(max(v, -2.5), 2.5))
-                      for m, s, v in zip(mean, spread, z.tolist())))
+                      for m, s, v in zip(mean, spread, z.tolist(), strict=True)))
 
 
 def texture(z: np.ndarray, scale: float) -> np.ndarray:
@@ -144,12 +145,12 @@ def body(bmi: float, tissue: Contrast, z: np.ndarray, grain: np.ndarray,
         frame of `beat`, there is air alone.
     Source: own drawing of an oblique short-axis section of the chest.
     """
-    z = z.tolist()
-    fat_mm = min(max(15.0 * (bmi / 26.5) ** 1.5 * math.exp(0.35 * z[0]), 4.0), 45.0)
+    n = z.tolist()
+    fat_mm = min(max(15.0 * (bmi / 26.5) ** 1.5 * math.exp(0.35 * n[0]), 4.0), 45.0)
     fat = fat_mm / PIXEL_MM
-    muscle = 6.0 * math.exp(0.2 * z[1])
-    y, x = 103 + 3 * z[2], 105 + 3 * z[3]
-    high, wide = 62 + 3.5 * z[4], 76 + 4 * z[5]  # inner chest, pixels
+    muscle = 6.0 * math.exp(0.2 * n[1])
+    y, x = 103 + 3 * n[2], 105 + 3 * n[3]
+    high, wide = 62 + 3.5 * n[4], 76 + 4 * n[5]  # inner chest, pixels
     # every layer is thicker in front and at the sides than at the back
     around, skin = ((y - 0.15 * grow, x, high + 0.75 * grow, wide + 0.85 * grow)
                     for grow in (muscle, muscle + fat))
@@ -157,9 +158,9 @@ def body(bmi: float, tissue: Contrast, z: np.ndarray, grain: np.ndarray,
     pose = Pose(y, x, math.sin(turn), math.cos(turn))
     rows, columns = within = _box(skin, pose)
     image = np.full((SIZE, SIZE), _F(tissue.lung))
-    _organs(image, tissue, z[6:], (y, x, high, wide), pose)
+    _organs(image, tissue, n[6:], (y, x, high, wide), pose)
     _surround(image, (y, x, high, wide), tissue.skeletal, pose, within)
-    _spine(image, tissue, z[39:], (y, x, high), pose)
+    _spine(image, tissue, n[39:], (y, x, high), pose)
     _surround(image, around, tissue.fat, pose, within)
     _surround(image, skin, 0.0, pose, within)
     frame = np.zeros_like(image)
@@ -220,7 +221,7 @@ def _vessels(image: np.ndarray, places: list[tuple[float, float]], pose: Pose) -
     pixels = np.array(corners)[:, :, None] + np.arange(side, dtype=_F)
     away = (pixels - np.array(places, _F)[:, :, None]).astype(_F)  # [K, 2, side]
     share = 1 - _outside(away[:, 0], away[:, 1], high, wide, pose)  # [K, side, side]
-    for (top, left), alpha in zip(corners, share):
+    for (top, left), alpha in zip(corners, share, strict=True):
         mix(image[top:top + side, left:left + side], value, alpha)
 
 

@@ -96,8 +96,8 @@ def trace(latents: dict[str, float], private: Private, coupling: float = 1.0,
 def draw_private(rng: np.random.Generator) -> Private:
     """Draw every random number of the record, in an order that nothing changes."""
     return Private(
-        normal=dict(zip(PRIVATE_SD, rng.standard_normal(len(PRIVATE_SD)).tolist())),
-        uniform=dict(zip(SWITCHES, rng.random(len(SWITCHES)).tolist())),
+        normal=dict(zip(PRIVATE_SD, rng.standard_normal(len(PRIVATE_SD)).tolist(), strict=True)),
+        uniform=dict(zip(SWITCHES, rng.random(len(SWITCHES)).tolist(), strict=True)),
         rate=float(rng.standard_normal()), field=rng.standard_normal(LEAD_FIELD_DRAWS),
         local=rng.standard_normal((_LOCAL_KERNELS + 1, 8)), local_time=rng.random(_LOCAL_KERNELS),
         jitter=rng.standard_normal((rhythm.MAX_BEATS, 2)), ectopic=rng.standard_normal(3),
@@ -107,7 +107,7 @@ def draw_private(rng: np.random.Generator) -> Private:
 def private_latents(private: Private) -> dict[str, float]:
     """What belongs to the record alone, by name, at ecg_noise 1; units in `latents`."""
     named = {name: sd * private.normal[feature] for name, feature, sd in _FEATURE_LATENTS}
-    named.update(zip(_FIELD_LATENTS, private.field.tolist()))
+    named.update(zip(_FIELD_LATENTS, private.field.tolist(), strict=True))
     draws = private.rhythm
     named.update(
         ecg_rate=private.rate, local_qrs=math.sqrt(np.square(private.local[:-1]).mean()),

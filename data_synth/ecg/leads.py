@@ -16,8 +16,9 @@ import numpy as np
 from data_synth.streams import places, quantiles
 from reference.cohort.format import LEADS, SAMPLES, SAMPLING_RATE
 
+LEAD = {name: row for row, name in enumerate(LEADS)}  # rows of a record of twelve
 EIGHT = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")  # the independent leads
-EIGHT_ROWS = [LEADS.index(lead) for lead in EIGHT]  # of a record of twelve
+EIGHT_ROWS = [LEAD[name] for name in EIGHT]
 ELECTRODES = ("RA", "LA", "LL", "C1", "C2", "C3", "C4", "C5", "C6")
 DOWER = np.array([  # X, Y, Z of I, II, V1..V6
     [.632, -.235, .059], [.235, 1.066, -.132], [-.515, .157, -.917], [.044, .164, -1.387],
@@ -122,8 +123,9 @@ def _spectra() -> tuple[np.ndarray, np.ndarray]:
     low_pass = 1 / (1 + (f / 150) ** 6)  # the recorder's filter
     muscle = (1 + 8 / f) * low_pass * (FREQUENCIES > 0)
     wander = f ** -2.2 / (1 + (f / .8) ** 4) * (FREQUENCIES > 0)
-    return tuple(np.repeat(_band(power, rms), 2).astype(np.float32)
-                 for power, rms in ((muscle, .0055), (wander, .045)))
+    muscle, wander = (np.repeat(_band(power, rms), 2).astype(np.float32)
+                      for power, rms in ((muscle, .0055), (wander, .045)))
+    return muscle, wander
 
 
 _MUSCLE, _WANDER = _spectra()

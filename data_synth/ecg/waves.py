@@ -34,11 +34,11 @@ _SAMENI_T = (
 T_PEAKS = [2, 4, 7]  # of these, the latest on each axis: the peak of the T wave
 _T_BROADER = 1.12  # T peak to T end is longer than the published kernels'
 _T_AXES = np.array([.92, 1.9, .44])  # the published T is too tall in V2-V3, too low in II
-_AXIS, _TIME, _AMPLITUDE, _WIDE, _PART = zip(*_SAMENI_QRS)
-_QRS_TIME, _QRS_WIDE = np.array(_TIME + (.20,)), np.array(_WIDE + (.045,))  # [11] rad
+_AXIS, _TIME, _AMPLITUDE, _WIDE, _PART = zip(*_SAMENI_QRS, strict=True)
+_QRS_TIME, _QRS_WIDE = np.array((*_TIME, .20)), np.array((*_WIDE, .045))  # [11] rad
 _OUTFLOW = np.array([-.20, -.10, .10])  # mV, right ventricular outflow
-_T_AXIS, _T_TIME, _T_AMPLITUDE, _T_WIDE = (np.array(column) for column in zip(*_SAMENI_T))  # [8]
-_T_VECTOR = np.where(_T_AXIS == np.arange(3)[:, None], _T_AMPLITUDE, 0.) * _T_AXES[:, None]
+_T_AXIS, _T_TIME, _T_AMPLITUDE, _T_WIDE = map(np.array, zip(*_SAMENI_T, strict=True))  # [8]
+_T_VECTOR = np.where(np.arange(3)[:, None] == _T_AXIS, _T_AMPLITUDE, 0.) * _T_AXES[:, None]
 QRS_NATURAL = .0770  # s, duration of the kernels above before scaling
 T_PEAK_NATURAL = 1.68 * _PHASE  # s after the R peak
 T_PEAK_TO_END = .094  # s
@@ -95,7 +95,7 @@ def left_block_kernels(duration: float, gain: float) -> Kernels:
         3 kernels.
     Source: Strauss et al. 2011 (10.1016/j.amjcard.2010.11.010), criteria in words.
     """
-    centre, width, vector = zip(*_LEFT_BLOCK)
+    centre, width, vector = zip(*_LEFT_BLOCK, strict=True)
     return Kernels(np.array(centre) * duration, np.array(width) * duration,
                    gain * .85 * np.array(vector).T)
 
@@ -191,7 +191,7 @@ def place(record: np.ndarray, kernels: Kernels, amplitudes: np.ndarray, times: n
     shape *= scale[:, None]
     np.exp(shape, out=shape)
     waves = amplitudes.astype(np.float32) @ shape  # [B, 8, K] x [B, K, W] -> [B, 8, W]
-    for wave, start in zip(waves, (whole + (first + _MARGIN)).tolist()):
+    for wave, start in zip(waves, (whole + (first + _MARGIN)).tolist(), strict=True):
         begin, end = max(start, 0), min(start + len(t), record.shape[1])
         if begin < end:
             part = record[:, begin:end]

@@ -193,7 +193,7 @@ def _gauss(low: float, high: float, count: int = 8) -> tuple[np.ndarray, np.ndar
 
 def _cavity_nodes() -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights over 0 < u < 1, split at the rings; u = 1 - .25 t^2 tames the apex."""
-    parts = [_gauss(low, high) for low, high in zip((0.0, *RINGS[:2]), RINGS)]
+    parts = [_gauss(low, high) for low, high in zip((0.0, *RINGS[:2]), RINGS, strict=True)]
     t, weight = _gauss(0.0, 1.0)
     parts.append((1 - (1 - RINGS[2]) * t**2, weight * 2 * (1 - RINGS[2]) * t))
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
@@ -247,7 +247,7 @@ def _form(z: np.ndarray) -> np.ndarray:
     """[7] the first entries of `ANATOMY` from seven standard normal numbers."""
     ratio = min(max(3.2 + 0.12 * z[0], 2.8), 3.6)
     factors = (min(max(1 + sd * value, low), 2 - low)
-               for value, sd, low in zip(z[3:6], (.05, .05, .06), (.8, .8, .85)))
+               for value, sd, low in zip(z[3:6], (.05, .05, .06), (.8, .8, .85), strict=True))
     return np.array([ratio, _OVAL_SD * z[1], _OVAL_SD * z[2], *factors, _GRADIENT_SD * z[6]])
 
 
@@ -344,7 +344,7 @@ def _lv_volumes(edv: float, roundness: np.ndarray, contraction: np.ndarray, shor
     """[3] ml: the cavity in each phase, integrated over the motion field."""
     motion = _motion(shortening * contraction, lbbb)
     volumes = [edv]
-    for fraction, field in zip(FRACTIONS[1:], motion[1:]):
+    for fraction, field in zip(FRACTIONS[1:], motion[1:], strict=True):
         first, second = _moments(roundness, field)
         volumes.append(edv * (1 + fraction * strain) * (1 - 2 * first + second))
     return np.array(volumes)

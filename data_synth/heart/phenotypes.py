@@ -19,10 +19,14 @@ import numpy as np
 
 from data_synth.heart.geometry import Heart
 from data_synth.heart.segments import ANGLES, POINTS, aha_segment
+from reference.cohort.format import PHENOTYPES
 
 LINES = 36  # radial lines on which the phenotypes are measured
 LINE_INDEX = np.arange(2, POINTS, POINTS // LINES)  # lines at -175, -165 .. 175 degrees
 ERR_SCALE = 0.83  # registration-based radial strain is smaller than the geometric one
+COLUMN = {phenotype.name: k for k, phenotype in enumerate(PHENOTYPES)}
+REALISED = {"lvedv": "LVEDV", "lvesv": "LVESV", "lvef": "LVEF", "lvm": "LVM", "rvedv": "RVEDV",
+            "rvesv": "RVESV", "rvef": "RVEF", "wt_global": "WT_Global"}  # latent: phenotype
 _ED, _ES = 0, 2
 
 
@@ -67,6 +71,17 @@ def phenotypes(heart: Heart, latents: dict[str, float]) -> np.ndarray:
     return np.concatenate([volumes, _LINE_MEANS @ wall[_ED].ravel(),
                            100 * (_CHORD_MEANS @ shortening.ravel()),
                            100 * ERR_SCALE * (_LINE_MEANS @ thickening.ravel())])  # [61]
+
+
+def realised(values: np.ndarray) -> dict[str, float]:
+    """The volumes, mass and thickness that a heart came to have, as latents.
+
+    Args:
+        values: [61] from `phenotypes`.
+    Returns:
+        `REALISED` -> ml, %, g, mm.
+    """
+    return {name: float(values[COLUMN[column]]) for name, column in REALISED.items()}
 
 
 def chord_lengths(radius: np.ndarray) -> np.ndarray:

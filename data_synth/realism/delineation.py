@@ -16,16 +16,16 @@ fiducial, sample of the steepest part of a QRS; beat [12, W], from `BEFORE` s be
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from data_synth.ecg.leads import DOWER, EIGHT_ROWS
+from data_synth.ecg.leads import DOWER, EIGHT_ROWS, LEAD
 from reference.cohort import LEADS
 
 BEFORE, AFTER = .40, .62  # s of a beat around its fiducial
 QRS_SHARE = .10  # of the peak speed; a Gaussian wave then ends 2.7 widths from its peak
-_LEAD = {name: k for k, name in enumerate(LEADS)}
 _TO_DIPOLE = np.linalg.pinv(DOWER)  # [3, 8]
 _CONTIGUOUS = (("I", "aVL"), ("V4", "V5"), ("V5", "V6"), ("II", "aVF"), ("III", "aVF"),
                ("II", "III"))
@@ -96,16 +96,16 @@ def find_beats(ecg: np.ndarray, rate: float) -> np.ndarray:
     Source: Pan and Tompkins 1985 (energy, refractory time, search back), over eight leads.
     """
     step = max(1, round(.008 * rate))
-    smooth = _moving_mean(ecg[EIGHT_ROWS], round(.012 * rate))
+    smooth = moving_mean(ecg[EIGHT_ROWS], round(.012 * rate))
     speed = ((smooth[:, step:] - smooth[:, :-step]) ** 2).sum(axis=0)  # [T - step]
-    energy = _moving_mean(speed, round(.08 * rate))
+    energy = moving_mean(speed, round(.08 * rate))
     energy = np.maximum(energy - np.percentile(energy, 25), 0)
     whole = len(energy) // round(2 * rate) * round(2 * rate)
     level = np.median(energy[:whole].reshape(-1, round(2 * rate)).max(axis=1))
     found = _peaks(energy, 0, len(energy), .22 * level, rate)
     rr = np.median(np.diff(found)) if len(found) > 2 else np.inf
     late = []  # a wide or low beat in a long pause
-    for before, after in zip(found, found[1:]):
+    for before, after in pairwise(found):
         if after - before > 1.5 * rr:
             late += _peaks(energy, before + round(.36 * rate), after - round(.24 * rate),
                            .05 * level, rate)[:1]
@@ -167,7 +167,7 @@ def qrs_bounds(beat: np.ndarray, rate: float) -> tuple[int, int]:
     step = max(1, round(.002 * rate))
     speed = np.zeros(x.shape[1])
     speed[step:-step] = np.sqrt(((x[:, 2 * step:] - x[:, :-2 * step]) ** 2).sum(axis=0))
-    speed = _moving_mean(_moving_mean(speed, 2 * step + 1), 2 * step + 1)
+    speed = moving_mean(moving_mean(speed, 2 * step + 1), 2 * step + 1)
     near = slice(middle - round(.08 * rate), middle + round(.08 * rate))
     noise = np.percentile(np.delete(speed[round(.02 * rate):-round(.02 * rate)],
                                     np.arange(near.start, near.stop)), 40)
@@ -182,7 +182,7 @@ def qrs_bounds(beat: np.ndarray, rate: float) -> tuple[int, int]:
     return min(onset + step, top), max(end - step, top)  # the smoothing widens both flanks
 
 
-def _moving_mean(x: np.ndarray, width: int) -> np.ndarray:
+def moving_mean(x: np.ndarray, width: int) -> np.ndarray:
     """Centred moving mean along the last axis, the ends padded with their own value."""
     left = width // 2
     padding = [(0, 0)] * (x.ndim - 1) + [(left + 1, width - left - 1)]
@@ -226,7 +226,7 @@ def _tangent(wave: np.ndarray, first: int, last: int, rising: bool) -> float:
 
 def _t_wave(beat: np.ndarray, end: int, rr: float, rate: float) -> tuple[int, int, int]:
     """First sample, peak and end of the T wave."""
-    x = _moving_mean(beat[EIGHT_ROWS], round(.012 * rate))
+    x = moving_mean(beat[EIGHT_ROWS], round(.012 * rate))
     begin = end + round(.04 * rate)
     stop = round((BEFORE + min(.60, .5 * rr ** (1 / 3) + .04)) * rate)
     stop = min(max(stop, begin + round(.12 * rate)), x.shape[1] - 1)
@@ -234,7 +234,7 @@ def _t_wave(beat: np.ndarray, end: int, rr: float, rate: float) -> tuple[int, in
     peak = begin + int(np.argmax(wave[begin:stop]))
     last = min(peak + round(.14 * rate), x.shape[1] - 2)
     finish = _tangent(wave, min(peak, last - 1), last, False)
-    return begin, peak, int(round(min(max(finish, peak + 1), x.shape[1] - 1)))
+    return begin, peak, round(min(max(finish, peak + 1), x.shape[1] - 1))
 
 
 def _p_wave(beat: np.ndarray, shown: np.ndarray, onset: int, past_t: float,
@@ -245,7 +245,7 @@ def _p_wave(beat: np.ndarray, shown: np.ndarray, onset: int, past_t: float,
     start = max(onset - round(.32 * rate), round(past_t + .02 * rate), 0)
     if stop - start < .09 * rate:
         return {**nothing, "p_seen": 0.0}
-    x = _moving_mean(beat[EIGHT_ROWS], round(.010 * rate))[:, start:stop]  # [8, n]
+    x = moving_mean(beat[EIGHT_ROWS], round(.010 * rate))[:, start:stop]  # [8, n]
     edge = round(.012 * rate)
     ramp = np.linspace(0, 1, x.shape[1])
     first, last = x[:, :edge].mean(axis=1), x[:, -edge:].mean(axis=1)
@@ -265,10 +265,10 @@ def _p_wave(beat: np.ndarray, shown: np.ndarray, onset: int, past_t: float,
     reach, wave = round(.09 * rate), size
     begins = max(_tangent(wave, max(peak - reach, 1), peak, True), 0.0)
     ends = min(_tangent(wave, peak, min(peak + reach, len(wave) - 2), False), len(wave) - 1.0)
-    late = beat[_LEAD["V1"], start + (peak + int(begins)) // 2:start + int(ends) + 1]
+    late = beat[LEAD["V1"], start + (peak + int(begins)) // 2:start + int(ends) + 1]
     return {"p_duration": 1000 * (ends - begins) / rate, "p_seen": 1.0,
             "pr": 1000 * (onset - start - begins) / rate,
-            "p_height": float(beat[_LEAD["II"], start:stop].max()),
+            "p_height": float(beat[LEAD["II"], start:stop].max()),
             "p_terminal": float(-np.minimum(late, 0).sum() * 1000 / rate)}
 
 
@@ -311,7 +311,7 @@ def _intervals(beat: np.ndarray, marks: tuple[int, int, int, int], rr: float,
     """QRS, QT, QTc, R peak time in V5, T peak to end: ms."""
     onset, end, t_peak, t_end = marks
     qt = 1000 * (t_end - onset) / rate
-    r_time = beat[_LEAD["V5"], onset:end + 1].argmax()
+    r_time = beat[LEAD["V5"], onset:end + 1].argmax()
     return {"qrs": 1000 * (end - onset) / rate, "qt": qt, "qtc": qt / rr ** (1 / 3),
             "r_time_v5": 1000 * r_time / rate, "tp_te": 1000 * (t_end - t_peak) / rate}
 
@@ -339,7 +339,7 @@ def _q_waves(beat: np.ndarray, onset: int, end: int, rate: float) -> dict[str, f
     """Q area over all leads but aVR (mV ms), and whether a pathological Q wave is present."""
     area, wide, deep = 0.0, {}, {}
     for name in (lead for lead in LEADS if lead != "aVR"):
-        qrs = beat[_LEAD[name], onset:end + 1]
+        qrs = beat[LEAD[name], onset:end + 1]
         up = np.flatnonzero(qrs > .05)
         before = qrs[:up[0]] if len(up) else qrs  # all of it is a QS complex
         negative = before < -.02

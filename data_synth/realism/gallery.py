@@ -149,7 +149,8 @@ def frames(path: str | os.PathLike, one: Subject, title: str) -> None:
     top, left = np.maximum((at.min(axis=0) + at.max(axis=0)) // 2 - 48, 0)
     part = (slice(None), slice(top, top + 96), slice(left, left + 96))
     for axis, image, labels, name in zip(figure.subplots(1, 3), one.cmr[part],
-                                         one.segmentation[part], ("ED", "half-way", "ES")):
+                                         one.segmentation[part], ("ED", "half-way", "ES"),
+                                         strict=True):
         axis.imshow(image, cmap="gray", vmin=0, vmax=1)
         for label, colour in enumerate(_COLOURS, 1):
             axis.contour(labels == label, levels=[.5], colors=[colour], linewidths=.9)

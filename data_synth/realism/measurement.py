@@ -15,16 +15,22 @@ endo- and epicardial radius of equal area; ED, ES, ends of diastole and systole.
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from data_synth import processes
 from data_synth.ecg.leads import EIGHT_ROWS
-from data_synth.realism.delineation import BEFORE, PER_LEAD, SCALARS, Delineation, delineate
+from data_synth.realism.delineation import (
+    BEFORE,
+    PER_LEAD,
+    SCALARS,
+    Delineation,
+    delineate,
+    moving_mean,
+)
 from data_synth.simulation import LATENTS, Subject, simulate_one
 from reference.cohort import LEADS, PHENOTYPES, PIXEL_MM
 
@@ -33,10 +39,10 @@ BEAT_SAMPLES = 107  # of the median beat, 8 ms apart, from 300 ms before the fid
 MASK = ("radius_index", "lvedv", "lvm", "rvedv", "wt_ed", "wt_es", "thickening", "ecc", "err",
         "area_change")
 RECORD = ("spectrum_slope", "qrs_variability", "beyond_three", "noise", "wander")
-COLUMNS = (*LATENTS, *(p.name for p in PHENOTYPES), *(f"ecg.{n}" for n in SCALARS),
-           *(f"ecg.{row}.{lead}" for row in PER_LEAD for lead in LEADS),
-           *(f"mask.{n}" for n in MASK), *(f"record.{n}" for n in RECORD), "ecg.f_rate",
-           "ecg.f_height")
+ECG_COLUMNS = (*(f"ecg.{n}" for n in SCALARS),
+               *(f"ecg.{row}.{lead}" for row in PER_LEAD for lead in LEADS))
+COLUMNS = (*LATENTS, *(p.name for p in PHENOTYPES), *ECG_COLUMNS, *(f"mask.{n}" for n in MASK),
+           *(f"record.{n}" for n in RECORD), "ecg.f_rate", "ecg.f_height")
 _RING = .45  # depth of the middle ring over the cavity's length
 _DEPTH = (1 - _RING ** 2) ** .5  # its radius over R
 _LR = 3.2
@@ -75,12 +81,12 @@ def measure(subjects: Sequence[int], seed: int = 0, *, coupling: float = 1.0,
     numbers = np.empty((len(subjects), len(COLUMNS)))
     beats = np.empty((len(subjects), len(EIGHT_ROWS), BEAT_SAMPLES), np.float32)
     done = 0
-    for part, waves in _run(tasks, workers):
+    for part, waves in processes.run(measure_chunk, tasks, workers):
         numbers[done:done + len(part)], beats[done:done + len(part)] = part, waves
         done += len(part)
         if progress is not None:
             progress(done, len(subjects))
-    table = dict(zip(COLUMNS, numbers.T))
+    table = dict(zip(COLUMNS, numbers.T, strict=True))
     table.update(_derived(table))
     return Measured(table, beats)
 
@@ -94,11 +100,10 @@ def measure_chunk(task: Task) -> tuple[np.ndarray, np.ndarray]:
 
 def measure_one(one: Subject) -> tuple[np.ndarray, np.ndarray]:
     """[columns] numbers and the [8, BEAT_SAMPLES] beat of one subject; NaN if no beat is found."""
-    waves = len(SCALARS) + len(PER_LEAD) * len(LEADS)
     try:
         seen = delineate(one.ecg)
     except ValueError:  # fewer than three whole beats that look alike
-        trace, record = np.full(waves, np.nan), np.full(len(RECORD) + 2, np.nan)
+        trace, record = np.full(len(ECG_COLUMNS), np.nan), np.full(len(RECORD) + 2, np.nan)
         beat = np.zeros((len(EIGHT_ROWS), BEAT_SAMPLES), np.float32)
     else:
         trace = np.concatenate([[seen.values[n] for n in SCALARS], seen.leads.ravel()])
@@ -161,8 +166,8 @@ def record_statistics(ecg: np.ndarray, rate: float, seen: Delineation) -> dict[s
     single = x[:, rows]  # [8, B, n]
     single = single - single[:, :, :1] + qrs[:, None, :1]
     energy = np.linalg.svd(qrs, compute_uv=False) ** 2
-    fine = x - _running_mean(x, round(.02 * rate))
-    slow = _running_mean(x - x.mean(axis=1, keepdims=True), round(rate))
+    fine = x - moving_mean(x, round(.02 * rate))
+    slow = moving_mean(x - x.mean(axis=1, keepdims=True), round(rate))
     return {"spectrum_slope": _slope(x, rate),
             "qrs_variability": float(np.sqrt(((single - qrs[:, None]) ** 2).mean()
                                              / (qrs ** 2).mean())),
@@ -171,22 +176,16 @@ def record_statistics(ecg: np.ndarray, rate: float, seen: Delineation) -> dict[s
             "wander": 1000 * float(np.median(slow.std(axis=1)))}
 
 
-def _running_mean(x: np.ndarray, width: int) -> np.ndarray:
-    total = np.cumsum(np.pad(x, [(0, 0), (width // 2 + 1, width - width // 2 - 1)], mode="edge"),
-                      axis=1)
-    return (total[:, width:] - total[:, :-width]) / width
-
-
 def _slope(x: np.ndarray, rate: float) -> float:
     """Slope of the log spectrum between 5 and 40 Hz, over 12 bands of equal log width."""
     window = round(4 * rate)
     parts = [x[:, k:k + window] for k in range(0, x.shape[1] - window + 1, window // 2)]
-    power = sum(np.abs(np.fft.rfft((p - p.mean(axis=1, keepdims=True)) * np.hanning(window))) ** 2
-                for p in parts)  # [8, F]
+    power = np.sum([np.abs(np.fft.rfft((p - p.mean(axis=1, keepdims=True)) * np.hanning(window)))
+                    ** 2 for p in parts], axis=0)  # [8, F]
     f = np.fft.rfftfreq(window, 1 / rate)
     edges = np.geomspace(5, 40, 13)
     bands = np.stack([power[:, (f >= a) & (f < b)].mean(axis=1)
-                      for a, b in zip(edges, edges[1:])], axis=1)  # [8, 12]
+                      for a, b in pairwise(edges)], axis=1)  # [8, 12]
     middle = np.log(np.sqrt(edges[1:] * edges[:-1]))
     middle = middle - middle.mean()
     return float((np.log(bands) @ middle / (middle @ middle)).mean())
@@ -222,25 +221,3 @@ def _derived(t: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             "ecc_apex_base": ecc[12:].mean(axis=0) - ecc[:6].mean(axis=0),
             "ecc_lateral_septal": ecc[[4, 5, 10, 11]].mean(axis=0) - ecc[[1, 2, 7, 8]].mean(axis=0),
             **offsets}
-
-
-def _run(tasks: list[Task], workers: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Results in order, at most a few tasks ahead of the reader."""
-    if workers == 1 or len(tasks) == 1:
-        yield from map(measure_chunk, tasks)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context,
-                             initializer=_leave_interrupts) as pool:
-        futures = [pool.submit(measure_chunk, task) for task in tasks]
-        try:
-            for k, future in enumerate(futures):
-                yield future.result()
-                futures[k] = None  # its result is not needed any more
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _leave_interrupts() -> None:
-    """Ctrl-C is for the parent, which stops its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,10 +1,10 @@
 """How real are the simulated subjects? One table: quantity, target, obtained, inside or not.
 
-    rows of `targets`   measured on traces, masks and phenotypes (`measurement`, `summary`)
+    rows of `targets`   measured on traces, masks and phenotypes (`measurement`, `statistics`)
     rows of a model     held-out r, or AUC, of what an electrocardiogram alone tells:
                         inputs = delineation + 8 leads x 12 principal components of the median
                         beat + 400 random rectified combinations of both; ridge or logistic probe
-    rows of the real    does the range of simulated traces hold the statistics of a real record?
+    rows of a record    if one is given: does the range of simulated traces hold its statistics?
 
 Demographics are not among the model's inputs. Low ejection fractions are rare, so subjects who have
 one are looked for beyond the cohort and added to that row's train and test positives.
@@ -15,22 +15,21 @@ allowed; inside, the value is in the band (or less than two se away: "within err
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from data_synth.command import Parser, Progress, new_file, write_results
 from data_synth.heart import physiology
 from data_synth.realism import gallery, measurement, real_record, statistics
-from data_synth.realism.delineation import PER_LEAD, SCALARS
-from data_synth.realism.measurement import Measured
+from data_synth.realism.measurement import ECG_COLUMNS, Measured
+from data_synth.realism.real_record import RealRecord
 from data_synth.realism.targets import ROWS, Row
 from data_synth.simulation import VERSION, check_arguments
 from reference.atomic import write_text
-from reference.cohort import LEADS
 from reference.probes import logistic_fit, ridge_fit
 
 COMPONENTS = 12  # of each lead's median beat
@@ -56,16 +55,18 @@ class Result(NamedTuple):
         return "yes" if away == 0 else "within error" if away < 2 * self.error else "NO"
 
 
-def report(subjects: int, seed: int = 0, *, workers: int = 1, progress=None) -> list[Result]:
+def report(subjects: int, seed: int = 0, *, workers: int = 1, record: RealRecord | None = None,
+           progress: Callable[[int, int], None] | None = None) -> list[Result]:
     """Simulate, measure and compare with every target.
 
     Args:
         subjects: how many, numbered from 0; at least 200.
         seed: of the cohort.
         workers: processes.
+        record: a real record to compare with, from `real_record.read`.
         progress: called with (subjects done, subjects in all).
     Returns:
-        One result for each of `targets.ROWS`, then those of the real record.
+        One result for each of `targets.ROWS`, then those of the record.
     Raises:
         ValueError: fewer than 200 subjects; TypeError, ValueError: a bad seed.
     """
@@ -79,7 +80,9 @@ def report(subjects: int, seed: int = 0, *, workers: int = 1, progress=None) -> 
     models = model_rows(measured, subjects)
     results = [models[k] if row.statistic.startswith("model") else Result(
         row, *statistics.evaluate(row, cohort)) for k, row in enumerate(ROWS)]
-    return results + [Result(*entry) for entry in real_record.rows(cohort)]
+    if record is None:
+        return results
+    return results + [Result(*entry) for entry in real_record.rows(cohort, record)]
 
 
 def low_ejection_subjects(first: int, seed: int, count: int) -> list[int]:
@@ -110,9 +113,7 @@ def inputs(measured: Measured, train: np.ndarray, seed: int = 0) -> np.ndarray:
         [N, D] float64, finite.
     Source: principal components of each lead; random features after Rahimi and Recht 2008.
     """
-    names = [*(f"ecg.{n}" for n in SCALARS), *(f"ecg.{r}.{lead}" for r in PER_LEAD
-                                               for lead in LEADS)]
-    numbers = np.stack([measured.table[n] for n in names], axis=1)  # [N, S]
+    numbers = np.stack([measured.table[name] for name in ECG_COLUMNS], axis=1)  # [N, S]
     missing = np.isnan(numbers)
     numbers = np.where(missing, np.nanmedian(numbers[train], axis=0), numbers)
     flags = missing[:, missing[train].any(axis=0)].astype(float)
@@ -144,8 +145,8 @@ def model_rows(measured: Measured, subjects: int) -> dict[int, Result]:
     edges = [round(share * subjects) for share in SPLIT]
     added = rows[subjects:]
     split = np.split(rows[:subjects], edges)  # train, validation, test
-    more = [part + list(extra) for part, extra in zip(
-        [list(p) for p in split], np.split(added, [round(s * len(added)) for s in (.6, .7)]))]
+    extra = np.split(added, [round(share * len(added)) for share in (.6, .7)])
+    more = [np.concatenate(parts) for parts in zip(split, extra, strict=True)]
     x = inputs(measured, split[0])
     wanted = [k for k, row in enumerate(ROWS) if row.statistic == "model r"]
     y = np.stack([measured.table[ROWS[k].columns[0]] for k in wanted], axis=1)  # [N, C]
@@ -176,71 +177,84 @@ def _held_auc(x: np.ndarray, label: np.ndarray, parts) -> tuple[float, float]:
     return value, float(np.sqrt(variance / (n * m)))
 
 
-def lines(results: list[Result]) -> list[str]:
-    """The report as lines of a Markdown table."""
-    text = ["| | quantity | in | target | band | obtained | se | inside |",
-            "|---|---|---|---|---|---|---|---|"]
-    for row, value, error in results:
-        inside = Result(row, value, error).inside
-        text.append(f"| {row.section} | {row.quantity}{', ' + row.unit if row.unit else ''} | "
-                    f"{row.group} | {row.target} | {row.low:.4g} .. {row.high:.4g} | "
-                    f"{value:.4g} | {error:.2g} | {inside} |")
-    return text
+def count(results: list[Result]) -> dict[str, int]:
+    """How many rows are inside, nearly, outside, not measured."""
+    return {word: sum(result.inside == word for result in results)
+            for word in ("yes", "within error", "NO", "not measured")}
 
 
-def as_json(results: list[Result], settings: dict) -> str:
+def text(results: list[Result], subjects: int, seed: int) -> str:
+    """The report in Markdown: how many rows are inside, then a table of all rows."""
+    words = ", ".join(f"{n} {word}" for word, n in count(results).items())
+    lines = [f"{subjects:,} subjects, seed {seed}, generator {VERSION}: {words}.", "",
+             "| section | quantity | in | target | band | obtained | se | inside |",
+             "|---|---|---|---|---|---|---|---|"]
+    for result in results:
+        row, value, error = result
+        unit, group = f", {row.unit}" if row.unit else "", row.group.replace(" | ", " vs ")
+        lines.append(f"| {row.section} | {row.quantity}{unit} | {group} | {row.target} | "
+                     f"{row.low:.4g} .. {row.high:.4g} | {value:.4g} | {error:.2g} | "
+                     f"{result.inside} |")
+    return "\n".join(lines) + "\n"
+
+
+def as_json(results: list[Result], settings: dict[str, int | str]) -> str:
     """The report as JSON; numbers that were not measured are null."""
     def number(value: float) -> float | None:
         return round(float(value), 6) if np.isfinite(value) else None
 
     return json.dumps({**settings, "rows": [
-        {**row._asdict(), "obtained": number(value), "standard_error": number(error),
-         "inside": Result(row, value, error).inside} for row, value, error in results]}, indent=1)
+        {**result.row._asdict(), "obtained": number(result.value),
+         "standard_error": number(result.error), "inside": result.inside}
+        for result in results]}, indent=1)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command's arguments."""
-    command = argparse.ArgumentParser(prog="python -m data_synth report", description=(
+    command = Parser(prog="python -m data_synth report", description=(
         "Measure simulated subjects on their traces, masks and phenotypes and compare every "
         "quantity with its published range."))
     add = command.add_argument
     add("--subjects", type=int, default=20000, metavar="N", help="how many (default 20000)")
     add("--seed", type=int, default=0, metavar="S", help="seed of the cohort (default 0)")
     add("--workers", type=int, default=1, metavar="K", help="processes (default 1)")
-    add("--json", metavar="FILE", help="also write the table as JSON")
+    add("--record", metavar="FILE", help=(
+        "also compare the traces with a real record: NPZ with ecg_mv [12, T], frank_xyz_mv [3, T] "
+        "and fs, 500 or 1000 Hz"))
+    add("--out", type=new_file, metavar="FILE", help="also write the report to a Markdown file")
+    add("--json", type=new_file, metavar="FILE", help="also write the table as JSON")
     add("--gallery", metavar="DIR", help="also draw ECG sheets and cine frames (matplotlib)")
     return command
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns the exit status: 0 done, 2 bad value."""
+def main(words: list[str]) -> int:
+    """Run the command.
+
+    Args:
+        words: of the command line after `report`.
+    Returns:
+        Exit status 0; a bad value exits with 2.
+    """
     command = parser()
-    options = command.parse_args(arguments)
-    start = last = time.monotonic()
-
-    def progress(done: int, total: int) -> None:
-        nonlocal last
-        if done == total or time.monotonic() - last > 5:
-            last = time.monotonic()
-            sys.stderr.write(f"{done:,} of {total:,} subjects, {last - start:.0f} s\n")
-
+    options = command.parse_args(words)
     if options.gallery and not gallery.available():
-        command.exit(2, f"{command.prog}: {gallery.MISSING}\n")
+        command.error(gallery.MISSING)
     if not 1 <= options.workers <= 256:
-        command.exit(2, f"{command.prog}: --workers={options.workers}, but should be in 1..256\n")
+        command.error(f"--workers={options.workers}, but should be in 1..256")
     try:
-        results = report(options.subjects, options.seed, workers=options.workers,
-                         progress=progress)
-    except (TypeError, ValueError) as error:
-        command.exit(2, f"{command.prog}: {error}\n")
-    print("\n".join(lines(results)))
-    count = {word: sum(r.inside == word for r in results)
-             for word in ("yes", "within error", "NO", "not measured")}
-    print("\n" + ", ".join(f"{n} {word}" for word, n in count.items()))
+        record = real_record.read(options.record) if options.record else None
+        results = report(options.subjects, options.seed, workers=options.workers, record=record,
+                         progress=Progress(sys.stderr))
+    except (OSError, TypeError, ValueError) as error:
+        command.error(str(error))
+    shown = text(results, options.subjects, options.seed)
+    print(shown, end="")
+    if options.out:
+        write_results(options.out, ["report", *words], shown)
     if options.json:
         write_text(options.json, as_json(results, {
             "subjects": options.subjects, "seed": options.seed, "version": VERSION,
-            **count}) + "\n")
+            **count(results)}) + "\n")
     if options.gallery:
         for path in gallery.draw(options.gallery, options.seed):
             print(path)

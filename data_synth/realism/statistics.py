@@ -49,7 +49,7 @@ def evaluate(row: Row, table: Table) -> tuple[float, float]:
 def auc(score: np.ndarray, label: np.ndarray) -> float:
     """Area under the ROC curve of scores [N] for labels [N] in {0, 1}, ties counted half."""
     order = np.argsort(score, kind="stable")
-    values, start, count = np.unique(score[order], return_index=True, return_counts=True)
+    _, start, count = np.unique(score[order], return_index=True, return_counts=True)
     rank = np.repeat(start + (count + 1) / 2, count)
     positive = label[order] > .5
     n, m = positive.sum(), (~positive).sum()

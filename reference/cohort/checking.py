@@ -62,7 +62,13 @@ def check(directory: str | os.PathLike) -> list[str]:
 
 
 def header_faults(path: Path) -> list[str]:
-    """Faults of the manifest, of the set of files and of their headers; reads no contents."""
+    """Faults of the manifest, of the set of files and of their headers; reads no contents.
+
+    Args:
+        path: of the cohort.
+    Returns:
+        One line a fault.
+    """
     if not path.is_dir():
         return [f"{path}: no such directory"]
     if not (path / MANIFEST).is_file():
@@ -99,8 +105,8 @@ def content_faults(name: str, array: np.ndarray, title: str) -> list[str]:
     faults = [f"{title}: {fault} in {name_rows(rows)}" for fault, rows in bad.items() if rows]
     if name == "subjects":
         values, counts = np.unique(array, return_counts=True)
-        faults += [f"{title}: subject {value} has {times} rows, but every subject has one"
-                   for value, times in zip(values[counts > 1][:ROWS_NAMED], counts[counts > 1])]
+        faults += [f"{title}: subject {values[k]} has {counts[k]} rows, but every subject has one"
+                   for k in np.flatnonzero(counts > 1)[:ROWS_NAMED]]
     return faults
 
 
@@ -145,7 +151,7 @@ def _manifest_faults(manifest: object) -> list[str]:
         if entry is None and demanded:
             faults.append(f"{MANIFEST}: arrays has no {name}.npy")
         elif entry is not None:
-            tail = (len(latents),) if name == "latents" else layout.shape
+            tail = (len(manifest["latents"]),) if name == "latents" else layout.shape
             faults += _entry_faults(f"{name}.npy", entry, (count, *tail), layout.dtypes)
     known = {f"{name}.npy" for name in LAYOUTS}
     return faults + [f"{MANIFEST}: arrays names {file!r}, which the format does not know"
@@ -163,7 +169,7 @@ def _difference(got: object, want: object) -> str:
     if isinstance(got, list) and isinstance(want, list):
         if len(got) != len(want):
             return f"has {len(got)} entries, but should have {len(want)}"
-        place = next(k for k, pair in enumerate(zip(got, want)) if pair[0] != pair[1])
+        place = next(k for k, entry in enumerate(got) if entry != want[k])
         return f"entry {place} is {got[place]!r}, but should be {want[place]!r}"
     return f"is {got!r}, but should be {want!r}"
 

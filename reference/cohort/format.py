@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,7 +95,7 @@ def split_of(subject: int) -> str:
     return "train" if percent < 70 else "val" if percent < 85 else "test"
 
 
-def split_rows(subjects: Sequence[int]) -> dict[str, np.ndarray]:
+def split_rows(subjects: Iterable[int]) -> dict[str, np.ndarray]:
     """Row indices of each split, ascending, in the order of SPLITS."""
     names = np.array([split_of(subject) for subject in subjects])
     return {split: np.flatnonzero(names == split) for split in SPLITS}

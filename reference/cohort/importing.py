@@ -28,7 +28,15 @@ from reference.cohort.writing import create, finish, open_for_writing
 
 
 class Rows:
-    """A source seen as [N, *shape]: sliced, it gives a NumPy array, and only then reads memory."""
+    """A source seen as [N, *shape]: sliced, it gives a NumPy array, and only then reads memory.
+
+    Args:
+        name: what to call it in errors.
+        source: an array, a tensor or a list of them, one a subject.
+        shape: of one subject.
+    Raises:
+        ValueError: another kind of source, no subject, rows of another shape or of several dtypes.
+    """
 
     def __init__(self, name: str, source: Any, shape: tuple[int, ...]):
         self.source, self.shape = source, shape
@@ -158,7 +166,7 @@ def import_arrays(directory: str | os.PathLike, *, ecg: Any, cmr: Any, phenotype
     return finish(directory)
 
 
-def _write(files: dict[str, np.ndarray], arrays: dict[str, Any]) -> None:
+def _write(files: Mapping[str, np.ndarray], arrays: dict[str, Any]) -> None:
     """Copy chunk by chunk, converting to the storage dtype."""
     for name, file in files.items():
         for start, part in chunks(arrays[name]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import numpy as np
 
 from reference.cohort.checking import header_faults
 from reference.cohort.format import LAYOUTS, MANIFEST, split_rows
+
+Index = slice | Sequence[int] | np.ndarray  # rows by number, mask or slice
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,11 @@ class Cohort:
     def __len__(self) -> int:
         return len(self.subjects)
 
-    def ecg_mv(self, rows) -> np.ndarray:
+    def ecg_mv(self, rows: Index) -> np.ndarray:
         """ECGs of these rows (indices, mask or slice) as float32 [n, 12, 5000] in mV, a copy."""
         return np.array(self.ecg[rows], dtype=np.float32)
 
-    def cmr_image(self, rows) -> np.ndarray:
+    def cmr_image(self, rows: Index) -> np.ndarray:
         """Images of these rows as float32 [n, 3, 210, 210] in [0, 1], a copy."""
         image = np.array(self.cmr[rows], dtype=np.float32)
         return image / np.float32(255) if self.cmr.dtype == np.uint8 else image
@@ -64,8 +67,8 @@ def load(directory: str | os.PathLike) -> Cohort:
     if faults:
         raise ValueError(f"{path} is not a valid cohort: " + "; ".join(faults))
     manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r")
-              if f"{name}.npy" in manifest["arrays"] else None for name in LAYOUTS}
-    table = arrays.pop("latents")
-    latents = {name: table[:, k] for k, name in enumerate(manifest["latents"])}
-    return Cohort(path=path, manifest=manifest, latents=latents, **arrays)
+    arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in LAYOUTS
+              if f"{name}.npy" in manifest["arrays"]}
+    latents = {name: arrays["latents"][:, k] for k, name in enumerate(manifest["latents"])}
+    return Cohort(path, manifest, arrays["ecg"], arrays["cmr"], arrays.get("segmentation"),
+                  arrays["phenotypes"], arrays["labels"], arrays["subjects"], latents)

@@ -6,9 +6,10 @@ Glossary: T samples.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -21,6 +22,9 @@ MIN_SECONDS = 5.0  # one window of the model
 SIGNAL_KEYS = ("ecg_mv", "ecg")
 RATE_KEYS = ("fs", "sampling_rate", "sampling_rate_hz")
 UNITS = {"mv": 1.0, "uv": 1e-3, "\u00b5v": 1e-3, "\u03bcv": 1e-3, "v": 1e3}  # to mV
+
+# Of a file: signal, sampling rate, names of the leads, their one unit or the unit of each.
+Contents = tuple[np.ndarray, float | None, list[str] | None, str | list[str]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def read_record(path: str | os.PathLike, sampling_rate: float | None = None, *,
     return Record(signal.astype(np.float32), rate)
 
 
-def _read_npz(path: Path):
+def _read_npz(path: Path) -> Contents:
     arrays = _loaded(path)
     listed = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
     rows = [name for name, array in arrays.items()
@@ -86,11 +90,11 @@ def _read_npz(path: Path):
     return arrays[key], None if rate is None else float(rate.reshape(())), leads, units[0]
 
 
-def _read_npy(path: Path):
+def _read_npy(path: Path) -> Contents:
     return _loaded(path), None, None, "mV"
 
 
-def _loaded(path: Path):
+def _loaded(path: Path) -> Any:
     """The array of an .npy, the arrays by name of an .npz."""
     try:
         if path.suffix == ".npz":
@@ -102,9 +106,9 @@ def _loaded(path: Path):
         raise ValueError(f"{path}: not readable as NumPy data ({error})") from error
 
 
-def _read_wfdb(path: Path):
+def _read_wfdb(path: Path) -> Contents:
     try:
-        import wfdb  # the extra `records`
+        import wfdb  # type: ignore[import]  # the extra `records`
     except ImportError as error:
         raise ValueError(f"{path}: reading WFDB records needs the package wfdb (pip install wfdb)"
                          ) from error
@@ -118,15 +122,15 @@ def _read_wfdb(path: Path):
 
 
 def _agreed_rate(path: Path, stored: float | None, given: float | None) -> float:
-    if stored is None and given is None:
+    rate = given if stored is None else stored
+    if rate is None:
         raise ValueError(f"{path}: unknown sampling rate; the file has none under "
                          f"{', '.join(RATE_KEYS)}, so it must be given in Hz")
     if stored is not None and given is not None and float(stored) != float(given):
         raise ValueError(f"{path}: sampling rate is {stored:g} Hz in the file, but {given:g} Hz "
                          "was given")
-    rate = float(given if stored is None else stored)
-    _check_rate(f"{path}: sampling rate", rate)
-    return rate
+    _check_rate(f"{path}: sampling rate", float(rate))
+    return float(rate)
 
 
 def _check_rate(name: str, rate: float) -> None:
@@ -155,8 +159,10 @@ def _in_order(path: Path, signal: np.ndarray, leads: Sequence[str] | None) -> np
 
 def _millivolts(path: Path, units: str | Sequence[str], leads: Sequence[str] | None) -> np.ndarray:
     """Factor to mV of each lead, [12, 1]."""
-    table: Mapping[str, str] = {lead.lower(): units for lead in LEADS} if isinstance(units, str) \
-        else {name.strip().lower(): unit for name, unit in reversed(list(zip(leads, units)))}
+    names = LEADS if leads is None else leads
+    each = [units] * len(names) if isinstance(units, str) else units
+    table = {name.strip().lower(): unit
+             for name, unit in reversed(list(zip(names, each, strict=True)))}
     wrong = sorted({table[lead.lower()] for lead in LEADS
                     if table[lead.lower()].strip().lower() not in UNITS})
     if wrong:
@@ -176,7 +182,7 @@ def _check_signal(path: Path, x: np.ndarray, rate: float, seconds: float) -> Non
         raise ValueError(f"{path}: lead {LEADS[worst]} has {missing[worst]:.1%} values missing, "
                          f"but at most {MAX_NAN_SHARE:.0%} are allowed")
     low, high = np.nanmin(x, axis=1), np.nanmax(x, axis=1)
-    flat = [lead for lead, same in zip(LEADS, low == high) if same]
+    flat = [lead for lead, same in zip(LEADS, low == high, strict=True) if same]
     if flat:
         raise ValueError(f"{path}: flat lead {', '.join(flat)} (one value throughout), but all "
                          f"{len(LEADS)} leads must vary")

@@ -163,7 +163,7 @@ def finish(directory: str | os.PathLike, *, generator: Mapping[str, Any] | None 
     for file in files:
         np.load(file, mmap_mode="r+").flush()
     with ThreadPoolExecutor(_HASHED_AT_ONCE) as pool:  # hashing lets other threads run
-        for file, digest in zip(files, pool.map(sha256, files)):
+        for file, digest in zip(files, pool.map(sha256, files), strict=True):
             manifest["arrays"][file.name]["sha256"] = digest
     write_json(path / DRAFT, manifest)
     os.replace(path / DRAFT, path / MANIFEST)

@@ -20,6 +20,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 
 from reference.conformance.vectors import Case
 
@@ -100,11 +101,11 @@ def one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
 
 
-def _execute(path: Path):
+def _execute(path: Path) -> ModuleType:
     """Module of a Python file, under a name that hides no other."""
     name = f"adapter_file_{path.stem}"
     specification = importlib.util.spec_from_file_location(name, path)
-    if specification is None:
+    if specification is None or specification.loader is None:
         raise ValueError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module  # dataclasses look their module up

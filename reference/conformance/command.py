@@ -9,7 +9,11 @@ from reference.conformance.builtin import COMPONENTS
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Hold a port, or this library, against the golden vectors; exit status 1 if it fails."""
+    """Hold a port, or this library, against the golden vectors.
+
+    Args: options, as parsed.
+    Returns: exit status, 1 if anything fails.
+    """
     every_case = runner.read_vectors(options.vectors)
     cases = runner.select(every_case, filter(None, options.only.split(",")))
     if options.list:

@@ -20,15 +20,14 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from reference import atomic
 from reference.conformance.adapters import GROUPS, Adapter, one_line, place, require_known
-from reference.conformance.vectors import GIVEN, Case, Difference, compare, read_cases
+from reference.conformance.vectors import GIVEN, VECTORS, Case, Difference, compare, read_cases
 
-VECTORS = Path(__file__).resolve().parent / "golden"  # package data
 PASS, FAIL, ABSENT, NOTHING = "pass", "fail", "not implemented", "nothing at this level"
 _WILD = set("*?[")
 
@@ -49,7 +48,7 @@ class Outcome(NamedTuple):
     worst: float = 0.0
     first: str = ""
     largest: float = 0.0
-    index: tuple[int, ...] = ()
+    index: tuple[int, ...] = ()  # type: ignore[assignment]  # hides a method of tuples
     words: str = ""
 
 
@@ -71,13 +70,12 @@ def read_vectors(directory: Path | None = None) -> list[Case]:
     """Every case of a directory, by name.
 
     Args:
-        directory: of the vectors; default tests/golden of the checkout.
+        directory: of the vectors; default those of the package.
+    Returns:
+        Cases.
     Raises:
         ValueError: no vectors there, or a damaged case.
     """
-    if directory is None and not VECTORS.is_dir():
-        raise ValueError(f"no golden vectors in {VECTORS}: run from a checkout of the repository, "
-                         "or name their directory with --vectors")
     return read_cases(VECTORS if directory is None else directory)
 
 
@@ -87,6 +85,8 @@ def select(cases: list[Case], only: Iterable[str] = ()) -> list[Case]:
     Args:
         cases: all there are.
         only: groups, components or cases by name, or patterns with `*`; all where empty.
+    Returns:
+        Cases by the place of their component, then by name.
     Raises:
         ValueError: a name that is none of these, or a pattern that fits none.
     """
@@ -169,10 +169,10 @@ def summarise(component: str, outcomes: list[Outcome]) -> Summary:
 
 def description(case: Case) -> str:
     """What a case gives and what it wants, as lines."""
-    given, results = [], []
-    for name, entry in case.entries.items():
-        (given if name.split("/", 1)[0] in GIVEN else results).append(f"{name} {entry['shape']}")
-    config = (f"{name}={json.dumps(value)}" for name, value in case.config.items())
+    shapes = {name: f"{name} {entry['shape']}" for name, entry in case.entries.items()}
+    given = [text for name, text in shapes.items() if name.split("/", 1)[0] in GIVEN]
+    results = [text for name, text in shapes.items() if name.split("/", 1)[0] not in GIVEN]
+    config = [f"{name}={json.dumps(value)}" for name, value in case.config.items()]
     rows = (("config", config), ("given", given), ("results", results))
     return "\n".join([f"{case.component}, case {case.name}",
                       *(f"    {title:<9}{', '.join(items) or '-'}" for title, items in rows)])
@@ -211,7 +211,7 @@ def verdict(summaries: list[Summary]) -> tuple[str, bool]:
             f"{count[ABSENT]} not implemented"), not count[FAIL]
 
 
-def write_json(path: Path, summaries: list[Summary], outcomes: list[Outcome], **facts) -> None:
+def write_json(path: Path, summaries: list[Summary], outcomes: list[Outcome], **facts: Any) -> None:
     """The report as a file, atomically.
 
     Args:

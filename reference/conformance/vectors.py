@@ -30,14 +30,15 @@ import math
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from reference.atomic import replacing, write_text
 
+VECTORS = Path(__file__).resolve().parent / "golden"  # package data
 VERSION = "1.0"
 LEVELS = ("forward", "loss", "gradient", "steps")
 GIVEN = ("in", "noise", "param")
@@ -105,7 +106,7 @@ class Difference(NamedTuple):
     ok: bool
     largest: float
     allowed: float
-    index: tuple[int, ...]
+    index: tuple[int, ...]  # type: ignore[assignment]  # hides a method of tuples
     words: str
 
 
@@ -121,7 +122,7 @@ def level_of(name: str) -> str:
     return _LEVEL_OF[kind]
 
 
-def formula_tensor(shape, seed: int, scale: float, shift: float = 0.0) -> np.ndarray:
+def formula_tensor(shape: Sequence[int], seed: int, scale: float, shift: float = 0.0) -> np.ndarray:
     """Pseudo-random tensor that any language can make from integers (equation above).
 
     Args:
@@ -154,7 +155,7 @@ def representable(x: np.ndarray) -> np.ndarray:
     return np.asarray(x, dtype=np.float32).astype(np.float64)
 
 
-def compare(name: str, got, want: np.ndarray, entry: Mapping, dtype: str) -> Difference:
+def compare(name: str, got: Any, want: np.ndarray, entry: Mapping, dtype: str) -> Difference:
     """Hold a result against its vector: max |got - want| <= tolerance max |want|.
 
     Integers and truth values must be equal. A NaN or infinity never passes.
@@ -244,7 +245,7 @@ def write_case(directory: str | os.PathLike, case: Case, *, seed: int, command: 
     folder = Path(directory) / case.name
     folder.mkdir(parents=True, exist_ok=True)
     packed = io.BytesIO()
-    np.savez_compressed(packed, **arrays)
+    np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]  # taken for allow_pickle
     manifest = {"case": case.name, "component": case.component, "version": VERSION, "seed": seed,
                 "command": command, "config": case.config, "tensors": entries}
     with replacing(folder / "vectors.npz") as file:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from reference.experiment.features import (
 from reference.experiment.prepare import clean_record
 from reference.experiment.progress import ProgressLine
 from reference.experiment.report import markdown, world_line, write_report
-from reference.experiment.runs import Work, choose_device, load_run, load_work, run_stage
+from reference.experiment.runs import Model, Work, choose_device, load_run, load_work, run_stage
 from reference.masked_modelling import MaskedAutoencoder
 from reference.presets import PRESETS, Preset
 from reference.training import MMCL, centre, embed_pairs
@@ -34,13 +35,19 @@ ECG_RUNS = ("mdm+mmcl", "mmcl", "mdm", "supervised")
 
 
 def run(options: argparse.Namespace) -> int:
-    """The main job; see `reference.pipeline`."""
+    """The main job: cohort, five arms, report and pictures.
+
+    Args: options, as parsed.
+    Returns: exit status.
+    Raises: ValueError for options that exclude each other, or a generator that fails.
+    """
     device, preset = choose_device(options.device), PRESETS[options.preset]
     out = options.out or Path("runs") / f"{options.preset}-{options.seed}"
     if options.cohort is not None and (options.subjects or options.ecg_noise is not None):
         raise ValueError("--subjects and --ecg-noise belong to a generated cohort, not to --cohort")
     out.mkdir(parents=True, exist_ok=True)
-    progress, seconds, start = ProgressLine(), {}, time.perf_counter()
+    progress, start = ProgressLine(), time.perf_counter()
+    seconds: dict[str, float] = {}
     report = {"preset": options.preset, "seed": options.seed, "machine": comparison.machine(),
               "seconds": seconds, "world": "World: not generated yet."}
     try:
@@ -125,7 +132,11 @@ def _draw(out: Path, work: Work, histories: dict, models: dict, report: dict) ->
 
 
 def train(options: argparse.Namespace) -> int:
-    """One stage on a cohort."""
+    """One stage on a cohort.
+
+    Args, Returns: as `run`.
+    Raises: ValueError for a source that the stage does not take, or of another shape.
+    """
     device = choose_device(options.device)
     if options.stage in ("mdm", "supervised") and options.source is not None:
         raise ValueError(f"stage {options.stage} starts from random weights, --from is not for it")
@@ -163,7 +174,7 @@ def _prepared(run_directory: Path, source: Path | None = None) -> Path:
     return next((p for p in places if (p / "prepared.json").is_file()), places[0])
 
 
-def _loaded(options: argparse.Namespace, needs_pair: bool = False):
+def _loaded(options: argparse.Namespace, needs_pair: bool = False) -> tuple[Model, Work]:
     device = choose_device(options.device)
     model, stage, preset = load_run(options.run, ECG_RUNS)
     if needs_pair and not isinstance(model, MMCL):
@@ -174,7 +185,10 @@ def _loaded(options: argparse.Namespace, needs_pair: bool = False):
 
 
 def probe(options: argparse.Namespace) -> int:
-    """Linear probes on the frozen features of a run."""
+    """Linear probes on the frozen features of a run, printed.
+
+    Args, Returns: as `run`.
+    """
     model, work = _loaded(options, needs_pair=options.encoder == "cmr")
     models = {"mdm+mmcl": model, "run": model}
     scores = comparison.score(
@@ -185,7 +199,10 @@ def probe(options: argparse.Namespace) -> int:
 
 
 def embed(options: argparse.Namespace) -> int:
-    """Features and, for a run of mmcl, projected embeddings of a whole cohort."""
+    """Features and, for a run of mmcl, projected embeddings of a whole cohort.
+
+    Args, Returns: as `run`.
+    """
     model, work = _loaded(options)
     rows = np.arange(len(work.data.ecg))
     encoder = model.ecg if isinstance(model, MMCL) else model
@@ -203,14 +220,18 @@ def embed(options: argparse.Namespace) -> int:
 
 
 def localise(options: argparse.Namespace) -> int:
-    """Similarity maps of one subject."""
+    """Similarity maps of one subject.
+
+    Args, Returns: as `run`.
+    Raises: ValueError for a run of another stage, or a subject that the cohort lacks.
+    """
     model, work = _loaded(options, needs_pair=True)
     subjects = np.array(cohorts.load(options.cohort).subjects)
     found = np.flatnonzero(subjects == options.subject)
     if not len(found):
         raise ValueError(f"subject {options.subject} is not in the cohort of {len(subjects)} "
                          f"({subjects.min()}..{subjects.max()})")
-    maps = subject_maps(model, work, int(found[0]))
+    maps = subject_maps(cast(MMCL, model), work, int(found[0]))
     _save_npz(options.out.with_suffix(".npz"), maps)
     if figures.available() or options.out.suffix == ".png":
         figures.similarity(options.out.with_suffix(".png"), maps["ecg"], maps["ecg_map"],
@@ -221,7 +242,12 @@ def localise(options: argparse.Namespace) -> int:
 
 
 def reconstruct(options: argparse.Namespace) -> int:
-    """Mask and reconstruct one real record."""
+    """Mask and reconstruct one real record.
+
+    Args, Returns: as `run`.
+    Raises: ValueError for a run of another stage or a record that is too short,
+        ModuleNotFoundError for a picture without matplotlib.
+    """
     record = read_record(options.record, options.rate)
     model, stage, preset = load_run(options.run, ("mdm",))
     if not isinstance(model, MaskedAutoencoder):
@@ -236,7 +262,8 @@ def reconstruct(options: argparse.Namespace) -> int:
     clean = clean_record(record.ecg[:, first:last], record.sampling_rate, preset.rate_hz)
     x = centre(torch.from_numpy(clean)[None], preset.window)
     prediction, mask, ncc = reconstruct_window(model, x, preset, options.seed)
-    print("NCC  " + "  ".join(f"{lead} {value:.3f}" for lead, value in zip(cohorts.LEADS, ncc)))
+    print("NCC  " + "  ".join(f"{lead} {value:.3f}"
+                               for lead, value in zip(cohorts.LEADS, ncc, strict=True)))
     print(f"mean NCC {np.mean(ncc):.3f}, {int(mask.sum())} of {mask.size} patches hidden, "
           f"{preset.window / preset.rate_hz:g} s at {preset.rate_hz} Hz")
     if figures.available():
@@ -251,4 +278,4 @@ def reconstruct(options: argparse.Namespace) -> int:
 def _save_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # taken for allow_pickle

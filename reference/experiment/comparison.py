@@ -16,10 +16,10 @@ import math
 import platform
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from reference import cohort as cohorts
 from reference.encoders import ECGEncoder
@@ -59,7 +59,14 @@ def probe(features: dict[str, np.ndarray], work: Work) -> dict[str, np.ndarray]:
 
 
 def score(prediction: dict[str, np.ndarray], work: Work) -> dict[str, dict]:
-    """Mean R2 per phenotype group and AUROC per risk on the test split."""
+    """Mean R2 per phenotype group and AUROC per risk on the test split.
+
+    Args:
+        prediction: as `probe` returns it.
+        work: phenotypes and labels.
+    Returns:
+        "phenotypes", group -> mean R2, and "risk", label -> AUROC; NaN where not defined.
+    """
     rows = work.split["test"]
     per_column = np.asarray(r2(work.data.phenotypes[rows], prediction["phenotypes"]))
     group = np.array([p.group for p in cohorts.PHENOTYPES])
@@ -87,7 +94,7 @@ def gain(better: dict, worse: dict, work: Work, rounds: int = 200) -> dict[str, 
     interval = bootstrap_difference(mean_r2, work.data.phenotypes[work.split["test"]],
                                     better["phenotypes"], worse["phenotypes"],
                                     np.random.default_rng(work.seed), rounds)
-    return {"value": interval.value, "low": interval.low, "high": interval.high}
+    return {name: float(value) for name, value in interval._asdict().items()}
 
 
 def run(work: Work, out: Path) -> dict:
@@ -99,15 +106,15 @@ def run(work: Work, out: Path) -> dict:
     Returns:
         Everything that report.json holds beside the time, and "histories" and "models".
     """
-    models, histories, predictions = {}, {}, {}
+    models: dict[str, Any] = {}  # arm -> module of its class
+    histories: dict[str, History] = {}
     for arm, stage in (("mdm", "mdm"), ("mdm+mmcl", "mmcl"), ("mmcl", "mmcl"),
                        ("supervised", "supervised")):
         source = models["mdm"] if arm == "mdm+mmcl" else None
         models[arm], histories[arm] = run_stage(work, stage, out / arm, source)
         work.seconds[arm] = round(histories[arm].seconds, 2)
     start = time.perf_counter()
-    for arm in ARMS:
-        predictions[arm] = predict_arm(arm, models, work)
+    predictions = {arm: predict_arm(arm, models, work) for arm in ARMS}
     scores = {arm: score(predictions[arm], work) for arm in ARMS}
     retrieved = retrieve(models["mdm+mmcl"], work)
     result = {
@@ -125,8 +132,16 @@ def run(work: Work, out: Path) -> dict:
     return {**result, "histories": histories, "models": models}
 
 
-def predict_arm(arm: str, models: dict[str, nn.Module], work: Work) -> dict[str, np.ndarray]:
-    """Test predictions of one arm: the head's for `supervised`, a linear probe's for the others."""
+def predict_arm(arm: str, models: dict[str, Any], work: Work) -> dict[str, np.ndarray]:
+    """Test predictions of one arm: the head's for `supervised`, a linear probe's for the others.
+
+    Args:
+        arm: "cmr", or one of the models.
+        models: arm -> its module; "cmr" takes the CMR encoder of "mdm+mmcl".
+        work: data and settings.
+    Returns:
+        As `probe`.
+    """
     window, device, data = work.preset.window, work.device, work.data
     if arm == "supervised":
         return predict_head(models[arm], work)
@@ -163,7 +178,7 @@ def plateau_warnings(histories: dict[str, History], preset: Preset) -> list[str]
     """One line for every contrastive arm whose loss ended where it began, at ln B."""
     lines = []
     for arm in ("mmcl", "mdm+mmcl"):
-        if on_plateau(histories[arm].losses[-50:], preset.mmcl.batch):
+        if on_plateau(np.array(histories[arm].losses[-50:]), preset.mmcl.batch):
             chance = f"ln {preset.mmcl.batch} = {math.log(preset.mmcl.batch):.3f}"
             lines.append(f"{arm}: the contrastive loss ended on its plateau, {chance}: nothing was "
                          "transferred; train longer or more gently")
@@ -172,9 +187,10 @@ def plateau_warnings(histories: dict[str, History], preset: Preset) -> list[str]
 
 def machine() -> dict[str, str | int]:
     """What the job ran on: processor, threads, versions, accelerator if any."""
-    facts = {"platform": platform.platform(), "processor": _processor(),
-             "threads": torch.get_num_threads(), "python": platform.python_version(),
-             "torch": torch.__version__, "numpy": np.__version__}
+    facts: dict[str, str | int] = {
+        "platform": platform.platform(), "processor": _processor(),
+        "threads": torch.get_num_threads(), "python": platform.python_version(),
+        "torch": torch.__version__, "numpy": np.__version__}
     if torch.cuda.is_available():
         facts["accelerator"] = torch.cuda.get_device_name()
     return facts

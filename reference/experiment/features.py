@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
 
 from reference.augmentation import resize
 from reference.encoders import CMREncoder, ECGEncoder
@@ -19,9 +18,9 @@ from reference.presets import Preset
 from reference.training import MMCL, Data, centre, chunks
 
 
-def ecg_features(encoder: nn.Module, data: Data, rows: np.ndarray, window: int,
-                 device: torch.device) -> np.ndarray:
-    """Frozen pooled features of the validation view: [n, D] float32.
+def ecg_features(encoder: ECGEncoder | MaskedAutoencoder, data: Data, rows: np.ndarray,
+                 window: int, device: torch.device) -> np.ndarray:
+    """Frozen pooled features of the validation view: rows [n] -> [n, D] float32.
 
     A masked autoencoder gives the mean of its normalised patch tokens.
     """
@@ -38,7 +37,7 @@ def ecg_features(encoder: nn.Module, data: Data, rows: np.ndarray, window: int,
 
 def cmr_features(encoder: CMREncoder, data: Data, rows: np.ndarray, size: int,
                  device: torch.device) -> np.ndarray:
-    """Frozen pooled features of the resized heart boxes: [n, C] float32."""
+    """Frozen pooled features of the resized heart boxes: rows [n] -> [n, C] float32."""
     encoder.eval()
     with torch.no_grad():
         return np.concatenate([encoder.features(resize(data.images(part, device), size))
@@ -46,21 +45,29 @@ def cmr_features(encoder: CMREncoder, data: Data, rows: np.ndarray, size: int,
 
 
 def subject_maps(model: MMCL, work: Work, row: int) -> dict[str, np.ndarray]:
-    """Similarity maps of one row: ecg, ecg_map [12, T]; image [3, h, w], cmr_map [h, w]; pairwise.
+    """Similarity maps of one row.
 
-    The image is the heart box as the encoder sees it; maps are upsampled to trace and image.
+    Args:
+        model: on the device of the work.
+        work: data and settings.
+        row: of the data.
+    Returns:
+        "ecg", "ecg_map" [12, T]; "image" [3, h, w], "cmr_map" [h, w]; "pairwise" [steps, h', w'].
+        The image is the heart box as the encoder sees it; the first two maps are upsampled to trace
+        and image.
     """
     rows, preset = np.array([row]), work.preset
     with torch.no_grad():
         x = centre(work.data.signals(rows, work.device), preset.window)
         image = resize(work.data.images(rows, work.device), preset.image_size)
+        height, width = image.shape[-2:]
         cells = model.cmr.feature_map(image).permute(0, 2, 3, 1)  # [1, h, w, C]
         maps = similarity_maps(model.embed_cmr(image), model.embed_ecg(x), model.cmr_head(cells),
                                model.ecg_head(model.ecg.tokens(x)), model.ecg.grid)
         return {"ecg": x[0, 0].cpu().numpy(),
                 "ecg_map": upsample_ecg(maps.ecg, preset.window)[0].cpu().numpy(),
                 "image": image[0].cpu().numpy(),
-                "cmr_map": upsample_cmr(maps.cmr, tuple(image.shape[-2:]))[0].cpu().numpy(),
+                "cmr_map": upsample_cmr(maps.cmr, (height, width))[0].cpu().numpy(),
                 "pairwise": maps.pairwise[0].cpu().numpy()}
 
 

@@ -39,7 +39,7 @@ def _save(figure, path: str | os.PathLike) -> None:
 
 
 def reconstruction(path: str | os.PathLike, ecg: np.ndarray, prediction: np.ndarray,
-                   mask: np.ndarray, rate_hz: float, ncc: Sequence[float]) -> None:
+                   mask: np.ndarray, rate_hz: float, ncc: np.ndarray) -> None:
     """Twelve leads, input and reconstruction, hidden patches shaded.
 
     Args:
@@ -118,8 +118,7 @@ def loss_curves(path: str | os.PathLike, losses: dict[str, Sequence[float]], cha
     """Training loss per step and stage, smoothed; `chance` is drawn for the contrastive arms."""
     figure = _figure(figsize=(4 * len(losses), 3.4))
     axes = np.atleast_1d(figure.subplots(1, len(losses)))
-    for axis, (name, values) in zip(axes, losses.items()):
-        values = np.asarray(values, float)
+    for axis, (name, values) in zip(axes, losses.items(), strict=True):
         window = max(1, len(values) // 50)
         axis.plot(values, color="0.8", lw=0.6)
         smooth = np.convolve(values, np.ones(window) / window, "valid")

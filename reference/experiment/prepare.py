@@ -14,7 +14,7 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def prepare(cohort: cohorts.Cohort, rate_hz: int, directory: str | os.PathLike, 
     write_json(directory / "prepared.json", key)
 
 
-def _run(tasks: list[tuple], workers: int):
+def _run(tasks: list[tuple], workers: int) -> Iterator[int]:
     workers = min(workers, len(tasks))
     if workers == 1:
         yield from map(_prepare_rows, tasks)

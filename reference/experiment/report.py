@@ -13,6 +13,7 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 from reference.atomic import write_text
 
@@ -35,7 +36,13 @@ def write_report(directory: str | os.PathLike, report: dict) -> None:
 
 
 def world_line(generator: dict | None) -> str:
-    """First line of the report: which world the numbers come from."""
+    """First line of the report: which world the numbers come from.
+
+    Args:
+        generator: as the manifest of the cohort has it.
+    Returns:
+        One sentence.
+    """
     if not generator:
         return "World: the given cohort (not synthetic, or its generator is unknown)."
     noise, coupling = generator.get("ecg_noise", 1.0), generator.get("coupling", 1.0)
@@ -48,7 +55,13 @@ def world_line(generator: dict | None) -> str:
 
 
 def markdown(report: dict) -> str:
-    """The report as Markdown."""
+    """The report as Markdown.
+
+    Args:
+        report: as described at the head of this file.
+    Returns:
+        Text without a last line break.
+    """
     lines = [report["world"], ""]
     lines += [f"**Warning** {text}\n" for text in report.get("warnings", [])]
     if report.get("interrupted"):
@@ -80,7 +93,7 @@ def _phenotype_table(report: dict) -> list[str]:
     for arm, values in report["phenotypes"].items():
         cells = " | ".join(_number(values[g]) for g in groups)
         lines.append(f"| {arm} | {cells} | {WHAT.get(arm, '')} |")
-    return lines + [""]
+    return [*lines, ""]
 
 
 def _risk_table(report: dict) -> list[str]:
@@ -89,7 +102,7 @@ def _risk_table(report: dict) -> list[str]:
              "| arm | " + " | ".join(labels) + " |", "|---|" + "---|" * len(labels)]
     for arm, values in report["risk"].items():
         lines.append(f"| {arm} | " + " | ".join(_number(values[name]) for name in labels) + " |")
-    return lines + [""]
+    return [*lines, ""]
 
 
 def _retrieval_table(report: dict) -> list[str]:
@@ -103,7 +116,7 @@ def _retrieval_table(report: dict) -> list[str]:
         if key in report:
             r = report[key]
             lines.append(f"| {title} | {r['top1']:.1%} | {r['top5']:.1%} | {r['median_rank']:g} |")
-    return lines + [""]
+    return [*lines, ""]
 
 
 def _gains(report: dict) -> list[str]:
@@ -116,7 +129,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.3f}"
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """JSON-ready copy: NaN and infinity become None, NumPy numbers become Python's."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}

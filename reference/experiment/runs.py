@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from reference import cohort as cohorts
 from reference.encoders import ECGEncoder
 from reference.experiment.prepare import load_prepared, prepare
 from reference.loop import History, Progress
+from reference.masked_modelling import MaskedAutoencoder
 from reference.presets import PRESETS, Preset, Stage
 from reference.training import (
     MMCL,
@@ -37,6 +40,9 @@ from reference.training import (
 from reference.views import CMRView, ECGView
 
 STAGES = ("mdm", "mmcl", "supervised", "finetune")
+Model = MaskedAutoencoder | MMCL | ECGEncoder  # of mdm, of mmcl, of the two others
+Arguments = ParamSpec("Arguments")
+Built = TypeVar("Built")
 
 
 @dataclass
@@ -54,8 +60,12 @@ class Work:
 
 
 def choose_device(name: str) -> torch.device:
-    """Device by name; "auto" takes the first accelerator that torch can use, else the CPU.
+    """Device by name.
 
+    Args:
+        name: as torch calls it, or "auto": the first accelerator that torch can use, else the CPU.
+    Returns:
+        The device.
     Raises:
         ValueError: torch knows no such device, or cannot use it here.
     """
@@ -99,15 +109,16 @@ def load_work(cohort_dir: str | os.PathLike, prepared: str | os.PathLike, preset
     return Work(load_prepared(cohort, prepared), split, preset, preset_name, seed, device, progress)
 
 
-def fresh(build, seed: int, *args, **options) -> nn.Module:
-    """Build a module whose random weights depend on the seed alone."""
+def fresh(build: Callable[Arguments, Built], seed: int, *args: Arguments.args,
+          **options: Arguments.kwargs) -> Built:
+    """Build a module whose random weights depend on the seed alone: build(*args, **options)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build(*args, **options)
 
 
 def run_stage(work: Work, stage: str, out: Path, source: nn.Module | None = None,
-              pairing: np.ndarray | None = None) -> tuple[nn.Module, History]:
+              pairing: np.ndarray | None = None) -> tuple[Model, History]:
     """Train one stage and write OUT/last.pt and OUT/best.pt.
 
     Args:
@@ -119,34 +130,44 @@ def run_stage(work: Work, stage: str, out: Path, source: nn.Module | None = None
         pairing: control for "mmcl": row of the image beside each ECG.
     Returns:
         The module with its best weights, in evaluation mode, and the history.
+    Raises:
+        KeyboardInterrupt: training was interrupted; what was reached is written.
     """
     out.mkdir(parents=True, exist_ok=True)
     model = build_stage(work.preset, stage, work.seed, source).to(work.device)
-    options = {"seed": work.seed, "device": work.device, "progress": work.progress}
 
     def checkpoint(history: History) -> None:
         save_run(out, work, stage, model, history)
 
-    if stage == "mdm":
-        history = train_mdm(model, work.data, work.split, work.preset, checkpoint=checkpoint,
-                            **options)
-    elif stage == "mmcl":
-        history = train_mmcl(model, work.data, work.split, work.preset, name=out.name,
-                             pairing=pairing, checkpoint=checkpoint, **options)
+    if isinstance(model, MaskedAutoencoder):
+        history = train_mdm(model, work.data, work.split, work.preset, seed=work.seed,
+                            device=work.device, progress=work.progress, checkpoint=checkpoint)
+    elif isinstance(model, MMCL):
+        history = train_mmcl(model, work.data, work.split, work.preset, seed=work.seed,
+                             device=work.device, name=out.name, progress=work.progress,
+                             pairing=pairing, checkpoint=checkpoint)
     else:
-        history = train_labels(model, work.data, work.split, work.preset,
-                               fine_tune=stage == "finetune", checkpoint=checkpoint, **options)
+        history = train_labels(model, work.data, work.split, work.preset, seed=work.seed,
+                               device=work.device, fine_tune=stage == "finetune",
+                               progress=work.progress, checkpoint=checkpoint)
     save_run(out, work, stage, model, history)
-    model.load_state_dict(history.best_state)
+    if history.best_state is not None:
+        model.load_state_dict(history.best_state)
     if history.interrupted:
         raise KeyboardInterrupt
     return model.eval(), history
 
 
 def build_stage(preset: Preset, stage: str, seed: int = 0, source: nn.Module | None = None
-                ) -> nn.Module:
-    """Module of a stage, fresh or from an earlier stage; see `run_stage`.
+                ) -> Model:
+    """Module of a stage, fresh or from an earlier stage.
 
+    Args:
+        preset: sizes.
+        stage, source: as `run_stage`.
+        seed: of the random weights.
+    Returns:
+        The module, on the CPU.
     Raises:
         ValueError: unknown stage, or a source that the stage cannot start from.
     """
@@ -164,8 +185,8 @@ def build_stage(preset: Preset, stage: str, seed: int = 0, source: nn.Module | N
     return _finetune_model(preset, seed, source, outputs)
 
 
-def _autoencoder(source: nn.Module) -> nn.Module:
-    if not hasattr(source, "decoder_pred"):
+def _autoencoder(source: nn.Module) -> MaskedAutoencoder:
+    if not isinstance(source, MaskedAutoencoder):
         raise ValueError(f"stage mmcl starts from a masked autoencoder, got "
                          f"{type(source).__name__}")
     return source
@@ -196,7 +217,7 @@ def save_run(out: Path, work: Work, stage: str, model: nn.Module, history: Histo
 
 
 def load_run(directory: str | os.PathLike, prefer: tuple[str, ...] = ()) -> tuple[
-        nn.Module, str, Preset]:
+        Model, str, Preset]:
     """Model of a finished stage.
 
     Args:
@@ -227,7 +248,7 @@ def load_run(directory: str | os.PathLike, prefer: tuple[str, ...] = ()) -> tupl
 
 
 def preset_from_dict(values: dict) -> Preset:
-    """Preset from the nested dictionary that a checkpoint carries."""
+    """Preset of a checkpoint: its nested dictionary -> Preset."""
     values = dict(values)
     for name in STAGES:
         stage = dict(values[name])

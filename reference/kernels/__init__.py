@@ -8,11 +8,11 @@ not earn its place goes. Imports the method's files, and Triton only when a fuse
 """
 
 from reference.kernels.fused import (
-                                     asymmetric_least_squares_fused,
-                                     clip_loss_auto,
-                                     clip_loss_chunked,
-                                     clip_loss_fused,
-                                     reconstruction_loss_fused,
+    asymmetric_least_squares_fused,
+    clip_loss_auto,
+    clip_loss_chunked,
+    clip_loss_fused,
+    reconstruction_loss_fused,
 )
 
 __all__ = ["asymmetric_least_squares_fused", "clip_loss_auto", "clip_loss_chunked",

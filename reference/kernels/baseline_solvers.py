@@ -112,7 +112,7 @@ def _reweighted_rows(y: np.ndarray, z: np.ndarray, lam: float, p: float, times: 
 
 
 def _weights(y: np.ndarray, z: np.ndarray, lam: float, p: float, w: np.ndarray,
-             sign: np.ndarray) -> np.ndarray | int:
+             sign: np.ndarray) -> np.ndarray | np.int64:
     """w <- weights / lam of these rows; returns the number of ties in each lane."""
     above, below = (y, z) if p >= 0.5 else (z, y)
     np.subtract(above, below, out=sign)
@@ -184,7 +184,7 @@ def by_chunks(signal: np.ndarray, lam: float, p: float, iterations: int) -> np.n
     space = np.empty((13, size, width))  # in one piece, which the system gives as large pages
     y, a, b, w, z, sign, r, q = space[:8]
     y[:] = columns(np.pad(signal, ((0, 0), (0, beyond))))
-    for x, diagonal in zip((a, b), _diagonals(count * size)):
+    for x, diagonal in zip((a, b), _diagonals(count * size), strict=True):
         x.reshape(size, lanes, count)[:] = columns(diagonal)[:, None]
     w[:] = 1.0 / lam
     filled = np.tile(columns(np.arange(count * size) >= T), lanes)
@@ -236,15 +236,16 @@ def _tie(diagonal: tuple, right: np.ndarray, beta: np.ndarray, buffers: _Chunks)
     """
     r, _, g, scaled, lanes = buffers
     u, v = g[-2] * r[-2], g[-1] * r[-1]  # [3, W]
-    with_f, with_first, with_second = zip(u + beta * v, v)  # R' A^-1 [f, L], pairs of [W]
+    with_f, with_first, with_second = zip(u + beta * v, v, strict=True)  # R' A^-1 [f, L], 2 x [W]
     for k in (0, 1):
         np.multiply(r, g[:, k + 1], out=scaled[k])
     own = (r[-2] + r[-1] * beta * beta, r[-1] * beta, r[-1])  # R' A^-1 R
     following = [np.einsum("mw,mw->w", x, y) for x, y in (
         (scaled[0], g[:, 1]), (scaled[0], g[:, 2]), (scaled[1], g[:, 2]),  # L' A^-1 L
         (scaled[0], g[:, 0]), (scaled[1], g[:, 0]))]  # L' A^-1 f
-    left = [(x - y).reshape(lanes, -1) for x, y in zip((*diagonal, *right), (*own, *with_f))]
-    for x, y in zip(left, following):
+    left = [(x - y).reshape(lanes, -1)
+            for x, y in zip((*diagonal, *right), (*own, *with_f), strict=True)]
+    for x, y in zip(left, following, strict=True):
         x[:, :-1] -= y.reshape(lanes, -1)[:, 1:]
     coupling = tuple(-x.reshape(lanes, -1)[:, 1:] for x in (*with_first, *with_second))
     return _reduce(tuple(left[:3]), coupling, tuple(left[3:]))
@@ -301,24 +302,24 @@ def _reduce(D: tuple, U: tuple, f: tuple) -> tuple:
     odd = n // 2
     K, M = (..., slice(0, odd)), (..., slice(0, n - 1 - odd))  # even blocks with a right, left one
     i = (inverse[0], inverse[1], inverse[1], inverse[2])
-    u, v = ([1.0 * x[part] for x in U] for part in (EVEN, ODD))  # even -> odd, odd -> even
+    u, v = (tuple(1.0 * x[part] for x in U) for part in (EVEN, ODD))  # even -> odd, odd -> even
     vt, ut = (v[0], v[2], v[1], v[3]), (u[0], u[2], u[1], u[3])
     h, P = _times(i, tuple(1.0 * x[ODD] for x in f)), _product(i, ut)
     Q = _product(tuple(x[M] for x in i), v)
     d, g = [1.0 * x[EVEN] for x in D], [1.0 * x[EVEN] for x in f]
-    for k, (x, y) in enumerate(zip(_symmetric(u, P), _symmetric(vt, Q))):
-        d[k][K] -= x
-        d[k][TAIL] -= y
-    for k, (x, y) in enumerate(zip(_times(u, h), _times(vt, tuple(x[M] for x in h)))):
-        g[k][K] -= x
-        g[k][TAIL] -= y
+    for x, right, left in zip(d, _symmetric(u, P), _symmetric(vt, Q), strict=True):
+        x[K] -= right
+        x[TAIL] -= left
+    for x, right, left in zip(g, _times(u, h), _times(vt, tuple(x[M] for x in h)), strict=True):
+        x[K] -= right
+        x[TAIL] -= left
     coupling = tuple(-x for x in _product(tuple(x[M] for x in u), Q))
     even = _reduce(tuple(d), coupling, tuple(g))
     for x, left, right in zip(h, _times(P, tuple(x[K] for x in even)),
-                              _times(Q, tuple(x[TAIL] for x in even))):
+                              _times(Q, tuple(x[TAIL] for x in even)), strict=True):
         x[...] -= left
         x[M] -= right
-    return tuple(_interleave(x, y) for x, y in zip(even, h))
+    return tuple(_interleave(x, y) for x, y in zip(even, h, strict=True))
 
 
 def _dense(D: tuple, U: tuple, f: tuple) -> tuple:
@@ -326,9 +327,10 @@ def _dense(D: tuple, U: tuple, f: tuple) -> tuple:
     n = D[0].shape[1]
     k, first, second = np.arange(n), np.arange(n - 1), np.arange(1, n)
     matrix = np.zeros((len(D[0]), n, 2, n, 2))
-    for (i, j), d in zip(((0, 0), (0, 1), (1, 0), (1, 1)), (D[0], D[1], D[1], D[2])):
+    places = ((0, 0), (0, 1), (1, 0), (1, 1))
+    for (i, j), d in zip(places, (D[0], D[1], D[1], D[2]), strict=True):
         matrix[:, k, i, k, j] = d
-    for (i, j), u in zip(((0, 0), (0, 1), (1, 0), (1, 1)), U):
+    for (i, j), u in zip(places, U, strict=True):
         matrix[:, first, i, second, j] = matrix[:, second, j, first, i] = u
     x = np.linalg.solve(matrix.reshape(-1, 2 * n, 2 * n),
                         np.stack(f, axis=2).reshape(-1, 2 * n, 1))  # [lanes, 2 n, 1]

@@ -27,6 +27,9 @@ Source: contrastive_loss.py, masked_modelling.py and baseline.py; recomputation 
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
@@ -297,15 +300,10 @@ def _check_clip(z_cmr: Tensor, z_ecg: Tensor, temperature: float, weight: float)
         raise ValueError(f"temperature={temperature}; a positive finite number is needed")
 
 
-def _triton(name: str, device: torch.device):
-    """A module of kernels, imported when it is needed."""
+def _triton(name: str, device: torch.device) -> ModuleType:
+    """The kernels of that name (triton_NAME.py), imported when they are needed."""
     try:
-        if name == "clip":
-            from reference.kernels import triton_clip as kernels
-        elif name == "reconstruction":
-            from reference.kernels import triton_reconstruction as kernels
-        else:
-            from reference.kernels import triton_baseline as kernels
+        kernels = importlib.import_module(f"reference.kernels.triton_{name}")
     except ImportError as error:
         raise RuntimeError("the fused kernels need Triton: pip install 'ecgcmr-reference[kernels]'"
                            ) from error

@@ -1,4 +1,4 @@
-"""Baselines in Triton, behind kernels.py; importing this file needs Triton.
+"""Baselines in Triton, behind fused.py; importing this file needs Triton.
 
     rows  v_i = d_i - s_{i-1} e_{i-1}^2 - s_{i-2},  s = 1 / v,  e_i = f_i - q_{i-1},  q = e s
           g_i = w_i y_i / lam - q_{i-1} g_{i-1} - s_{i-2} g_{i-2}
@@ -8,16 +8,20 @@ A program owns a block of lanes, one thread each; scratch is [T, lanes], so neig
 neighbours, and what a row needs is read AHEAD rows before, for memory takes longer than a row.
 
 Glossary: T samples, d f diagonals of W / lam + D'D, w weights, y signal, x baseline.
-Source: kernels.py.
+Source: fused.py.
 """
+
+# The language of the kernels has no unpacking, and its tuples grow:
+# ruff: noqa: RUF005
+# mypy: disable-error-code="assignment,var-annotated"
 
 from __future__ import annotations
 
 import os
 
 import torch
-import triton
-import triton.language as tl
+import triton  # type: ignore[import]
+import triton.language as tl  # type: ignore[import]
 from torch import Tensor
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -32,7 +36,7 @@ MOST = 2**31  # offsets are 32-bit numbers
 def least_squares(lanes: Tensor, lam: float, p: float, iterations: int) -> Tensor:
     """Baseline of [lanes, T] float64: [lanes, T] float64.
 
-    Source: kernels.py.
+    Source: fused.py.
     """
     found = torch.empty_like(lanes)
     most = min(LANES_AT_ONCE, max(1, (MOST - 1) // (lanes.shape[1] + 2 * AHEAD)))

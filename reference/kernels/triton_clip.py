@@ -1,4 +1,4 @@
-"""The CLIP loss in Triton, behind kernels.py; importing this file needs Triton.
+"""The CLIP loss in Triton, behind fused.py; importing this file needs Triton.
 
     lengths    n_i = |z_i|, o_i = z_i . z'_i / (n_i n'_i)                   both sides in one launch
     sums       S_i = sum_j E_ij,  S'_j = sum_i E_ij,                        one launch, one product
@@ -14,7 +14,7 @@ equal bits.
 
 Glossary: z z' embeddings of CMR and ECG, r r' their inverse lengths, T temperature, w weight of the
 CMR -> ECG direction, B subjects, D embedding width, E exponentials.
-Source: kernels.py.
+Source: fused.py.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import os
 from typing import NamedTuple
 
 import torch
-import triton
-import triton.language as tl
+import triton  # type: ignore[import]
+import triton.language as tl  # type: ignore[import]
 from torch import Tensor
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -78,11 +78,16 @@ class Plan(NamedTuple):
 
 
 def plan(z: Tensor, temperature: float, weight: float, precision: str) -> Plan:
-    """Tiles and number formats for embeddings [B, D].
+    """Tiles and number formats of a launch.
 
+    Args:
+        z: [B, D], one of the embeddings.
+        temperature, weight, precision: as `fused.clip_loss_fused`.
+    Returns:
+        Plan.
     Raises:
         ValueError: more numbers than 32-bit offsets reach.
-    Source: kernels.py.
+    Source: fused.py.
     """
     B, D = z.shape
     if B * max(D, PROGRAMS) >= MOST:
@@ -108,7 +113,7 @@ def loss_and_weights(cmr: Tensor, ecg: Tensor, plan: Plan) -> tuple[Tensor, ...]
     Returns:
         Loss, scalar; lengths n, inverses r, weights w / S and (1 - w) / S', all [2, B], of CMR and
         ECG; all float32.
-    Source: kernels.py.
+    Source: fused.py.
     """
     B, D, sharpness, weight, options = plan
     turns = triton.cdiv(triton.cdiv(B, options["ROWS"]), PROGRAMS)
@@ -136,7 +141,7 @@ def gradients(cotangent: Tensor, cmr: Tensor, ecg: Tensor, n: Tensor, r: Tensor,
         plan: of these embeddings.
     Returns:
         Gradients by both embeddings, [B, D] in their dtype.
-    Source: kernels.py.
+    Source: fused.py.
     """
     B, D, sharpness, _, options = plan
     # the interpreter cuts off what does not fit a narrow number, where a card rounds

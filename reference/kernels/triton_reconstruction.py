@@ -1,4 +1,4 @@
-"""The loss of stage 1 in Triton, behind kernels.py; importing this file needs Triton.
+"""The loss of stage 1 in Triton, behind fused.py; importing this file needs Triton.
 
     errors  of lead i: means m m', variances v v' (each + 1e-12), c = sum_t x_0 y_0 / (T - 1),
             loss = sum_i ((1 - w) a sum_t (y - x)^2 + w / N (1 - c / sqrt(v v')))
@@ -11,7 +11,7 @@ and prediction from memory once.
 Glossary: x input and y prediction of a lead, x_0 y_0 the same without their means, T samples,
 N leads of all records, w weight of the correlation, a = 1 / (P (L + 1e-5)) for L patches of P
 samples.
-Source: kernels.py.
+Source: fused.py.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from __future__ import annotations
 import os
 
 import torch
-import triton
-import triton.language as tl
+import triton  # type: ignore[import]
+import triton.language as tl  # type: ignore[import]
 from torch import Tensor
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -37,7 +37,7 @@ def errors(x: Tensor, y: Tensor, weight: float, scale: float) -> tuple[Tensor, T
         scale: a, of the squared error.
     Returns:
         Loss, scalar, and what the backward pass needs of each lead, [leads, 4]; both float32.
-    Source: kernels.py.
+    Source: fused.py.
     """
     N, T = x.shape
     parts, kept = (torch.empty(shape, dtype=torch.float32, device=x.device)
@@ -56,7 +56,7 @@ def slopes(cotangent: Tensor, x: Tensor, y: Tensor, kept: Tensor, weight: float,
         kept: as `errors` returns it.
     Returns:
         Gradient by y, [leads, T] in its dtype.
-    Source: kernels.py.
+    Source: fused.py.
     """
     N, T = x.shape
     by = torch.empty_like(y, dtype=torch.float32 if INTERPRETED else y.dtype)

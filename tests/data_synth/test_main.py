@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import re
 import shutil
@@ -14,19 +13,11 @@ import time
 
 import pytest
 
-import data_synth
 from data_synth import __main__ as command
+from data_synth.command import Progress
 from reference import cohort
+from tests.support.hearts import COHORT
 from tests.support.helpers import ROOT
-
-COUNT = 5
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("synth") / "cohort"
-    data_synth.write_cohort(directory, range(3, 3 + COUNT), 4)
-    return directory
 
 
 def run(*words, **options):
@@ -38,11 +29,11 @@ def run(*words, **options):
 
 def test_main_writes(tmp_path, capsys, written):
     out = tmp_path / "c"
-    status = command.main(["--subjects", str(COUNT), "--first-subject", "3", "--out", str(out),
-                           "--seed", "4"])
+    status = command.main(["--subjects", str(len(COHORT)), "--first-subject", str(COHORT[0]),
+                           "--out", str(out), "--seed", "4"])
     assert status == 0 and cohort.check(out) == []
     assert re.fullmatch(
-        rf"wrote {COUNT} subjects to {re.escape(str(out))} in \d+\.\d s, [\d,]+ a minute, "
+        rf"wrote {len(COHORT)} subjects to {re.escape(str(out))} in \d+\.\d s, [\d,]+ a minute, "
         r"at most [\d,]+ MiB of memory\n", capsys.readouterr().out)
     assert (out / "ecg.npy").read_bytes() == (written / "ecg.npy").read_bytes()
 
@@ -72,7 +63,7 @@ def test_main_options(tmp_path, monkeypatch):
                   "--cmr-dtype", "uint8",
                   "--no-segmentation", "--first-subject", "7", "--seed", "8"])
     assert seen.pop("words") == ("x", [7, 8], 8)
-    assert isinstance(seen.pop("progress"), command.Progress)
+    assert isinstance(seen.pop("progress"), Progress)
     assert seen == {"enrich": 0.0, "workers": 3, "coupling": .25, "ecg_noise": 2.0,
                     "label_noise": .5, "ecg_dtype": "float16", "cmr_dtype": "uint8",
                     "segmentation": False}
@@ -181,18 +172,6 @@ def test_main_failure_is_one_line(tmp_path, capsys, monkeypatch):
         monkeypatch.setattr(command, "write_cohort", stop)
         assert command.main(["--subjects", "1", "--out", "x"]) == status
         assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_progress_at_most_once_a_second():
-    now = [0.0]
-    stream = io.StringIO()
-    progress = command.Progress(stream, clock=lambda: now[0])
-    for done in range(1, 33):
-        now[0] += .125
-        progress(done, 32)
-    lines = stream.getvalue().splitlines()
-    assert len(lines) == 4 and lines[-1] == "32 of 32 subjects, 8 a second, 0 s left"
-    assert lines[0].startswith("8 of 32 subjects, 8 a second, 3 s")
 
 
 def test_interrupt_ends_cleanly(tmp_path):

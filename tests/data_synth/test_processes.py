@@ -1,23 +1,22 @@
-"""What the writing processes ask of the system."""
+"""What the working processes ask of the system, and the order of their results."""
 
-import ctypes
+from __future__ import annotations
+
 import os
+import platform
 import signal
 import subprocess
 import sys
-from pathlib import Path
+import time
 
 import pytest
 
 from data_synth import processes
+from tests.support.helpers import ROOT
 
-ROOT = Path(__file__).parents[1]
 FAULTS = """
-import resource, sys
+import resource
 import numpy as np
-from data_synth.processes import keep_freed_memory
-if sys.argv[1] == "keep":
-    assert keep_freed_memory()
 def churn():
     arrays = [np.ones(2**17) for _ in range(24)]  # 1 MiB each
     del arrays
@@ -29,53 +28,67 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def _faults(word: str) -> int:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    done = subprocess.run([sys.executable, "-c", FAULTS, word], cwd=ROOT, check=True, text=True,
-                          env=clean, capture_output=True)
-    return int(done.stdout)
+def slow_first(task: int) -> tuple[int, int]:
+    """The task and the process that did it; the first one ends last."""
+    time.sleep(.3 * (task == 0))
+    return task, os.getpid()
 
 
-def test_freed_memory_is_used_again_without_page_faults():
-    if not hasattr(ctypes.CDLL(None), "mallopt"):
-        pytest.skip("this C library has no mallopt")
+def fail_at_two(task: int) -> int:
+    if task == 2:
+        raise ValueError("task 2")
+    return task
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_run_gives_results_in_the_order_of_the_tasks(workers):
+    got = list(processes.run(slow_first, range(6), workers))
+    assert [task for task, _ in got] == list(range(6))
+    assert (os.getpid() in {process for _, process in got}) == (workers == 1)
+    assert list(processes.run(slow_first, [], workers)) == []
+
+
+def test_run_of_one_task_needs_no_process():
+    assert list(processes.run(slow_first, [3], 2)) == [(3, os.getpid())]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_run_gives_what_was_done_before_a_failure(workers):
+    seen = []
+    with pytest.raises(ValueError, match="task 2"):
+        for result in processes.run(fail_at_two, range(5), workers):
+            seen.append(result)
+    assert seen == [0, 1]
+
+
+def _faults() -> int:
+    return int(subprocess.run([sys.executable, "-c", FAULTS], cwd=ROOT, check=True, text=True,
+                              capture_output=True).stdout)
+
+
+def test_freed_memory_is_used_again_without_page_faults(monkeypatch):
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("this C library has no MALLOC_ variables")
+    for name in [name for name in os.environ if name.startswith("MALLOC_")]:
+        monkeypatch.delenv(name)
     pages = 24 * 2**20 // os.sysconf("SC_PAGE_SIZE")
-    assert _faults("keep") < pages / 4 < pages < _faults("default")
+    default = _faults()
+    with processes.quiet_children():
+        assert _faults() < pages / 4 < pages < default
 
 
-@pytest.mark.parametrize("fault", [AttributeError, OSError, TypeError])
-def test_a_c_library_without_the_setting_is_no_failure(monkeypatch, fault):
-    def library(name):
-        raise fault("none here")
-
-    monkeypatch.setattr(ctypes, "CDLL", library)
-    assert processes.keep_freed_memory() is False
-
-
-@pytest.mark.parametrize("refused", [-1, -3])
-def test_a_refused_setting_is_told(monkeypatch, refused):
-    asked = []
-
-    class Library:
-        def mallopt(self, name, value):
-            asked.append((name, value))
-            return int(name != refused)
-
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: Library())
-    assert processes.keep_freed_memory() is False
-    assert asked[0] == (-3, 32 * 2**20)
-
-
-@pytest.mark.parametrize("threads", [None, "3"])
-def test_quiet_children_puts_everything_back(monkeypatch, threads):
-    if threads is None:
-        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    else:
-        monkeypatch.setenv("OMP_NUM_THREADS", threads)
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("mine", [None, "3"])
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "MALLOC_MMAP_THRESHOLD_",
+                                  "MALLOC_TRIM_THRESHOLD_"])
+def test_quiet_children_puts_everything_back(monkeypatch, name, mine):
+    """Also after a failure; and what the user has set is left alone."""
+    monkeypatch.delenv(name, raising=False)
+    if mine is not None:
+        monkeypatch.setenv(name, mine)
+    before, environment = signal.getsignal(signal.SIGINT), dict(os.environ)
     with pytest.raises(RuntimeError), processes.quiet_children():
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-        assert os.environ["OMP_NUM_THREADS"] == (threads or "1")
+        assert os.environ[name] == (mine or processes._ENVIRONMENT[name])
         raise RuntimeError
     assert signal.getsignal(signal.SIGINT) == before
-    assert os.environ.get("OMP_NUM_THREADS") == threads
+    assert dict(os.environ) == environment

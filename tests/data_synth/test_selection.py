@@ -33,5 +33,5 @@ def test_first_subject_is_a_lower_bound_and_choice_is_repeatable():
 
 @pytest.mark.parametrize("count, share", [(10, -0.1), (10, 0.3), (0, 0.1), (10, float("nan"))])
 def test_enriched_subjects_refuses(count, share):
-    with pytest.raises(ValueError, match="0.25"):
+    with pytest.raises(ValueError, match=r"0\.25"):
         enriched_subjects(count, 0, share)

@@ -1,4 +1,4 @@
-"""Writing a cohort: bytes, continuation after a kill, bounded memory, full disks, the checksum."""
+"""Writing a cohort: bytes, continuation after a kill, bounded memory, full disks."""
 
 from __future__ import annotations
 
@@ -18,17 +18,10 @@ import data_synth
 from data_synth import writing
 from reference import cohort
 from reference.cohort import writing as cohort_writing
-from tests.support import synth_checksum
+from tests.support.hearts import COHORT
 from tests.support.helpers import ROOT, assert_equal
 
-COUNT = 5
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("synth") / "cohort"
-    data_synth.write_cohort(directory, range(3, 3 + COUNT), 4)
-    return directory
+COUNT = len(COHORT)
 
 
 def assert_same_files(got: Path, want: Path) -> None:
@@ -39,10 +32,10 @@ def assert_same_files(got: Path, want: Path) -> None:
 
 def test_write_cohort_is_valid_and_equals_simulate(written):
     assert cohort.check(written) == []
-    got, want = cohort.load(written), data_synth.simulate(range(3, 3 + COUNT), 4)
+    got, want = cohort.load(written), data_synth.simulate(COHORT, 4)
     for name in ("ecg", "cmr", "segmentation", "phenotypes", "labels"):
         assert_equal(name, getattr(got, name), getattr(want, name))
-    assert_equal("subjects", got.subjects, np.arange(3, 3 + COUNT))
+    assert_equal("subjects", got.subjects, COHORT)
     assert list(got.latents) == list(want.latents)
     for name, column in want.latents.items():
         assert_equal(name, got.latents[name], column)
@@ -66,7 +59,7 @@ def test_bytes_do_not_depend_on_threads_of_the_linear_algebra():
 def test_write_cohort_does_not_depend_on_workers_or_chunks(written, tmp_path, monkeypatch):
     monkeypatch.setattr(writing, "SUBJECTS_A_TASK", 2)  # three tasks for two processes
     seen = []
-    manifest = data_synth.write_cohort(tmp_path / "c", range(3, 3 + COUNT), 4, workers=2,
+    manifest = data_synth.write_cohort(tmp_path / "c", COHORT, 4, workers=2,
                                        progress=lambda done, total: seen.append((done, total)))
     want = json.loads((written / "manifest.json").read_text())
     for file, entry in want["arrays"].items():
@@ -136,14 +129,14 @@ def stop_after(chunks: int):
 def test_write_cohort_continues(written, tmp_path, monkeypatch, chunks):
     monkeypatch.setattr(writing, "SUBJECTS_A_TASK", 2)
     with pytest.raises(Stop):
-        data_synth.write_cohort(tmp_path / "c", range(3, 3 + COUNT), 4,
+        data_synth.write_cohort(tmp_path / "c", COHORT, 4,
                                 progress=stop_after(chunks))
     assert_equal("written", np.load(tmp_path / "c" / "subjects.npy"),
                  np.array([3, 4, 5, 6, 7])[:2 * chunks].tolist() + [-1] * (COUNT - 2 * chunks))
     simulated, seen = [], []
     monkeypatch.setattr(writing, "simulate_one", lambda subject, *rest: simulated.append(subject)
                         or data_synth.simulate_one(subject, *rest))
-    data_synth.write_cohort(tmp_path / "c", range(3, 3 + COUNT), 4,
+    data_synth.write_cohort(tmp_path / "c", COHORT, 4,
                             progress=lambda *numbers: seen.append(numbers))
     assert simulated == list(range(3 + 2 * chunks, 3 + COUNT))  # nothing is made twice
     assert seen[-1] == (COUNT - 2 * chunks,) * 2
@@ -153,9 +146,9 @@ def test_write_cohort_continues(written, tmp_path, monkeypatch, chunks):
 def test_write_cohort_continues_within_a_chunk(written, tmp_path, monkeypatch):
     monkeypatch.setattr(writing, "SUBJECTS_A_TASK", 1)
     with pytest.raises(Stop):
-        data_synth.write_cohort(tmp_path / "c", range(3, 3 + COUNT), 4, progress=stop_after(1))
+        data_synth.write_cohort(tmp_path / "c", COHORT, 4, progress=stop_after(1))
     monkeypatch.setattr(writing, "SUBJECTS_A_TASK", 2)
-    data_synth.write_cohort(tmp_path / "c", range(3, 3 + COUNT), 4)
+    data_synth.write_cohort(tmp_path / "c", COHORT, 4)
     assert_same_files(tmp_path / "c", written)
 
 
@@ -189,7 +182,7 @@ def test_write_cohort_continues_wherever_it_was_stopped(written, tmp_path, monke
         child = os.fork()
         if child == 0:  # ended at once, as by a kill: no handler runs
             monkeypatch.setattr(cohort_writing, target, once)
-            data_synth.write_cohort(tmp_path / "c", range(3, 3 + COUNT), 4)
+            data_synth.write_cohort(tmp_path / "c", COHORT, 4)
             os._exit(0)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if status == 0:
@@ -197,7 +190,7 @@ def test_write_cohort_continues_wherever_it_was_stopped(written, tmp_path, monke
         assert status == 9 and cohort.check(tmp_path / "c") != []
     data_synth.write_cohort(tmp_path / "d", [3], 4)  # the process is unharmed
     if status == 9:
-        data_synth.write_cohort(tmp_path / "c", range(3, 3 + COUNT), 4)
+        data_synth.write_cohort(tmp_path / "c", COHORT, 4)
     assert_same_files(tmp_path / "c", written)
 
 
@@ -331,9 +324,9 @@ def test_write_cohort_disk_that_fills_during_work(written, tmp_path, monkeypatch
 
     monkeypatch.setattr(cohort_writing, "mark_written", fill)
     with pytest.raises(OSError, match="No space"):
-        data_synth.write_cohort(tmp_path / "c", range(3, 3 + COUNT), 4, workers=workers)
+        data_synth.write_cohort(tmp_path / "c", COHORT, 4, workers=workers)
     assert cohort.check(tmp_path / "c") != []
-    data_synth.write_cohort(tmp_path / "c", range(3, 3 + COUNT), 4, workers=workers)
+    data_synth.write_cohort(tmp_path / "c", COHORT, 4, workers=workers)
     assert_same_files(tmp_path / "c", written)
 
 
@@ -351,47 +344,3 @@ def test_storage_errors_are_as_stated():
     assert 0.99 / 510 < error.max() <= 1 / 510 + 1e-7
     error = np.abs(cohort.store(made.cmr, "float16").astype(np.float64) - made.cmr)
     assert 0.9 * 2.0**-12 < error.max() <= 2.0**-12
-
-
-# ---- the output belongs to its VERSION -----------------------------------------------------------
-
-@pytest.fixture(scope="module")
-def results():
-    return synth_checksum.simulations()
-
-
-def stored() -> dict:
-    return json.loads(synth_checksum.GOLDEN.read_text())
-
-
-def test_output_is_that_of_the_version(results):
-    faults = synth_checksum.changes(data_synth.VERSION, stored(), results)
-    assert faults == [], "\n".join(faults[:5])
-
-
-@pytest.mark.parametrize("name, change", [
-    ("ecg", lambda x: x[:, ::-1]), ("ecg", lambda x: np.roll(x, 1, -1)), ("ecg", lambda x: -x),
-    ("cmr", lambda x: x * 1.001), ("cmr", lambda x: np.roll(x, 1, -2)),
-    ("segmentation", lambda x: (x + 1) % 4), ("phenotypes", lambda x: x * 1.001),
-    ("labels", lambda x: 1 - x), ("latents", lambda x: {**x, "age": x["age"] + 0.1})])
-def test_checksum_sees_a_change_on_any_machine(results, monkeypatch, name, change):
-    monkeypatch.setattr(synth_checksum, "machine", lambda: "another")
-    version = data_synth.VERSION
-    assert synth_checksum.changes(version, stored(), results) == []
-    changed = [results[0]._replace(**{name: change(getattr(results[0], name))}), results[1]]
-    faults = synth_checksum.changes(version, stored(), changed)
-    assert faults and all("output changed: raise VERSION" in fault for fault in faults)
-
-
-def test_checksum_sees_the_last_bit_on_the_same_machine(results, monkeypatch):
-    version = data_synth.VERSION
-    entry = {version: {**stored()[version],
-                       "bytes": {synth_checksum.machine(): synth_checksum.digest(results)}}}
-    ecg = results[0].ecg.copy()
-    ecg[0, 0, 0] = np.nextafter(ecg[0, 0, 0], np.float32(9))
-    changed = [results[0]._replace(ecg=ecg), results[1]]
-    assert synth_checksum.changes(version, entry, results) == []
-    assert "bytes are" in synth_checksum.changes(version, entry, changed)[0]
-    monkeypatch.setattr(synth_checksum, "machine", lambda: "another")
-    assert synth_checksum.changes(version, entry, changed) == []
-    assert "nothing is stored" in synth_checksum.changes("none", entry, results)[0]

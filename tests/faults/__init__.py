@@ -74,14 +74,16 @@ def _cases() -> list:
 @functools.cache
 def calls() -> dict[str, set[CodeType]]:
     """Functions that every component calls, directly or not."""
-    found: dict[str, set[CodeType]] = {}
-    for name, function in COMPONENTS.items():
-        seen = found[name] = set()
-        before = sys.getprofile()
-        sys.setprofile(lambda frame, event, _: seen.add(frame.f_code) if event == "call" else None)
-        try:
-            for case in runner.select(_cases(), [name]):
-                runner.check_case(case, function, DTYPE, LEVEL)
-        finally:
-            sys.setprofile(before)
-    return found
+    return {name: _calls_of(name) for name in COMPONENTS}
+
+
+def _calls_of(component: str) -> set[CodeType]:
+    seen: set[CodeType] = set()
+    before = sys.getprofile()
+    sys.setprofile(lambda frame, event, _: seen.add(frame.f_code) if event == "call" else None)
+    try:
+        for case in runner.select(_cases(), [component]):
+            runner.check_case(case, COMPONENTS[component], DTYPE, LEVEL)
+    finally:
+        sys.setprofile(before)
+    return seen

@@ -15,7 +15,7 @@ def noted(error: float, **entry) -> dict:
     """What is noted of an error of the second entry."""
     entry = {"shape": [2], "dtype": "float64", **entry}
     case = Case("a", "a", {}, {"out/y": WANT}, {"out/y": entry})
-    return measure.notable(case, {"out/y": WANT + [0.0, error]})
+    return measure.notable(case, {"out/y": WANT + np.array([0.0, error])})
 
 
 @pytest.mark.parametrize("error, found", [(4.9e-6, None), (5.1e-6, 1.3e-6), (-8.44e-5, 2.2e-5)])

@@ -39,7 +39,7 @@ def test_moved_makes_half_results_readable_and_leaves_no_trace():
 
 
 def test_errors_are_relative_to_the_largest_magnitude():
-    got = {"out/y": WANT + [0.0, 0.5], "loss/total": 0.25, "out/n": np.array([9])}
+    got = {"out/y": WANT + np.array([0.0, 0.5]), "loss/total": 0.25, "out/n": np.array([9])}
     assert numerics.errors(CASE, got) == {"out/y": 0.125, "loss/total": 0.25}
 
 
@@ -48,11 +48,11 @@ def test_measure_takes_the_worst_and_says_where_nothing_ran(monkeypatch):
         x = torch.from_numpy(case.given("in", dtype)["x"])
         product = x @ x
         error = 0.5 if product.dtype == torch.bfloat16 else 0.25
-        return {"out/y": np.float32(WANT + [0.0, error]), "loss/total": np.float32(0)}
+        return {"out/y": np.float32(WANT + np.array([0.0, error])), "loss/total": np.float32(0)}
 
     def wide(case, dtype):
         return {"out/y": WANT, "loss/total": 0.0}
-    monkeypatch.setattr(numerics, "components", lambda: {"a": port, "b": wide})
+    monkeypatch.setattr(numerics, "COMPONENTS", {"a": port, "b": wide})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     rows = numerics.measure([CASE, CASE._replace(component="b")])
     assert rows == {

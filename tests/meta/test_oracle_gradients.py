@@ -117,8 +117,8 @@ def test_backward_is_the_derivative(name):
 # ---- of the losses ----
 
 CONSTANT = {"byol_loss": ("t0", "t1"), "negative_cosine": ("target",)}  # by the loss's definition
-STEP = {"cross_correlation_constant": 1e-9,  # bends within 1e-6, the root of its epsilon
-        "barlow_twins_loss": 1e-6}  # one dimension varies by 0.02 only
+LOSS_STEP = {"cross_correlation_constant": 1e-9,  # bends within 1e-6, the root of its epsilon
+             "barlow_twins_loss": 1e-6}  # one dimension varies by 0.02 only
 GRADIENTS = [(case, name.split("/")[1]) for case, _ in loss_cases.build()
              for name in case.entries if name.startswith("grad/")
              and case.name != "clip_loss_zero_row"  # no derivative at 0
@@ -128,7 +128,7 @@ GRADIENTS = [(case, name.split("/")[1]) for case, _ in loss_cases.build()
 @pytest.mark.parametrize("case, name", GRADIENTS, ids=[f"{c.name}-{n}" for c, n in GRADIENTS])
 def test_gradients_are_central_differences(case, name):
     function = getattr(losses, case.component, None) or getattr(masked_losses, case.component)
-    given, step = case.given("in"), STEP.get(case.name, 1e-5)
+    given, step = case.given("in"), LOSS_STEP.get(case.name, 1e-5)
     at, grad = given[name], case.tensors[f"grad/{name}"]
     for direction in np.random.default_rng(0).standard_normal((3, *at.shape)):
         ahead, behind = (function(**{**given, name: at + side * step * direction}, **case.config)

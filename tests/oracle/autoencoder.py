@@ -98,12 +98,12 @@ def consistency(net: Net, latent: np.ndarray, latent2: np.ndarray) -> dict[str, 
     halves = negative_cosine(p1, z2), negative_cosine(p2, z1)
     by_views = []
     for half, back, view in zip(halves, (chain(z1_back, p1_back), chain(z2_back, p2_back)),
-                                (latent, latent2)):
+                                (latent, latent2), strict=True):
         grad = np.zeros(view.shape)
         grad[:, 1:] = back(half["grad/prediction"] / 2)[:, None] / (view.shape[1] - 1)
         by_views.append(grad)
     (B, D), directions = pooled[0].shape, unit(pooled[0])
-    cosine = sum(a @ b for a, b in zip(directions, unit(pooled[1]))) / B
+    cosine = sum(a @ b for a, b in zip(directions, unit(pooled[1]), strict=True)) / B
     spread = sum(math.sqrt(sum((v - column.mean()) ** 2 for v in column) / (B - 1))
                  for column in directions.T) / D * math.sqrt(D)
     return {"mid/p1": p1, "mid/z2": z2, "out/cosine": np.array(cosine),

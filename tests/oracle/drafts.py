@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -20,12 +22,12 @@ class Draft(NamedTuple):
     config: dict
     given: dict
     results: dict
-    tolerance: dict = {}
-    every: dict = {}
+    tolerance: Mapping = MappingProxyType({})
+    every: Mapping = MappingProxyType({})
 
 
 class Formula(NamedTuple):
-    """A given tensor that any language makes from integers (`reference.vectors`)."""
+    """A given tensor that any language makes from integers (`conformance.vectors`)."""
 
     shape: tuple[int, ...]
     seed: int
@@ -53,7 +55,7 @@ class Collection:
         """Every case with the seed of its given arrays."""
         seeds = range(self.first_seed, self.first_seed + len(self.makers))
         return [(finished(name, maker(np.random.default_rng(seed))), seed)
-                for seed, (name, maker) in zip(seeds, self.makers.items())]
+                for seed, (name, maker) in zip(seeds, self.makers.items(), strict=True)]
 
 
 def finished(name: str, draft: Draft) -> Case:

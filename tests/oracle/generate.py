@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reference.conformance.runner import VECTORS as GOLDEN
+from reference.conformance.vectors import VECTORS as GOLDEN
 from reference.conformance.vectors import Case, read_case, write_case
 from tests.oracle.cases import MODULES
 

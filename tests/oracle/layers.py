@@ -70,7 +70,7 @@ def linear(net: Net, name: str, x: np.ndarray):
 
     def back(dy):
         rows, inputs = dy.reshape(-1, len(W)), x.reshape(-1, W.shape[1])
-        net.add(f"{name}.weight", sum(np.outer(a, b) for a, b in zip(rows, inputs)))
+        net.add(f"{name}.weight", sum(np.outer(a, b) for a, b in zip(rows, inputs, strict=True)))
         if bias in net:
             net.add(bias, rows.sum(axis=0))
         return sum(dy[..., o, None] * W[o] for o in range(len(W)))

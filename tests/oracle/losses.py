@@ -211,7 +211,7 @@ def byol_loss(p0: np.ndarray, t1: np.ndarray, p1: np.ndarray,
         u, v = unit(p), unit(t)
         by_u = np.zeros(u.shape)
         for i in range(len(u)):
-            loss += (2 - 2 * sum(a * b for a, b in zip(u[i], v[i]))) / len(u)
+            loss += (2 - 2 * sum(a * b for a, b in zip(u[i], v[i], strict=True))) / len(u)
             by_u[i] = [-2 * b / len(u) for b in v[i]]
         grads.append(unit_backward(p, by_u))
     return {"loss/total": np.array(loss), "grad/p0": grads[0], "grad/t1": np.zeros(t1.shape),

@@ -17,7 +17,7 @@ from tests.oracle.losses import length
 
 def cosine(x, y) -> float:
     """Of two vectors."""
-    return sum(a * b for a, b in zip(x, y)) / (length(x) * length(y))
+    return sum(a * b for a, b in zip(x, y, strict=True)) / (length(x) * length(y))
 
 
 def similarity_maps(z_cmr: np.ndarray, z_ecg: np.ndarray, cmr_cells: np.ndarray,

@@ -28,8 +28,9 @@ def correlation(x, y) -> tuple[float, np.ndarray]:
     n = T - 1
     s_x = math.sqrt(sum(v * v for v in x0) / n + 1e-12)
     s_y = math.sqrt(sum(v * v for v in y0) / n + 1e-12)
-    r = sum(u * v for u, v in zip(x0, y0)) / (n * s_x * s_y)
-    return r, np.array([u / (n * s_x * s_y) - r * v / (n * s_y**2) for u, v in zip(x0, y0)])
+    r = sum(u * v for u, v in zip(x0, y0, strict=True)) / (n * s_x * s_y)
+    return r, np.array([u / (n * s_x * s_y) - r * v / (n * s_y**2)
+                        for u, v in zip(x0, y0, strict=True)])
 
 
 def cross_correlation(x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
@@ -89,7 +90,7 @@ def negative_cosine(prediction: np.ndarray, target: np.ndarray) -> dict[str, np.
     loss, grad = 0.0, np.zeros((B, D))
     for i in range(B):
         p, t = length(prediction[i]), length(target[i])
-        cosine = sum(a * b for a, b in zip(prediction[i], target[i])) / (p * t)
+        cosine = sum(a * b for a, b in zip(prediction[i], target[i], strict=True)) / (p * t)
         loss -= cosine / B
         for d in range(D):
             grad[i, d] = -(target[i, d] / (p * t) - cosine * prediction[i, d] / p**2) / B

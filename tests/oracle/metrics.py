@@ -34,7 +34,7 @@ def average_precision(y: list, s: list, threshold: float) -> float | None:
     """Sum over the distinct scores, highest first, of the gain in recall times the precision."""
     area, before = 0.0, 0
     for cut in sorted(set(s), reverse=True):
-        called = [label for label, score in zip(y, s) if score >= cut]
+        called = [label for label, score in zip(y, s, strict=True) if score >= cut]
         area += (sum(called) - before) * sum(called) / len(called)
         before = sum(called)
     return ratio(area, sum(y))
@@ -43,7 +43,7 @@ def average_precision(y: list, s: list, threshold: float) -> float | None:
 def counts(y: list, s: list, threshold: float) -> tuple[int, int, int, int]:
     """True positives, false positives, false negatives, true negatives."""
     found = [0, 0, 0, 0]
-    for label, score in zip(y, s):
+    for label, score in zip(y, s, strict=True):
         found[(0 if label else 1) if score > threshold else (2 if label else 3)] += 1
     return tuple(found)
 
@@ -74,7 +74,8 @@ def r2(y: list, p: list) -> float | None:
     if len(set(y)) < 2:
         return None
     mean = math.fsum(y) / len(y)
-    return 1 - math.fsum((a - b) ** 2 for a, b in zip(y, p)) / math.fsum((a - mean) ** 2 for a in y)
+    residual = math.fsum((a - b) ** 2 for a, b in zip(y, p, strict=True))
+    return 1 - residual / math.fsum((a - mean) ** 2 for a in y)
 
 
 def pearson(y: list, p: list) -> float | None:
@@ -83,18 +84,18 @@ def pearson(y: list, p: list) -> float | None:
         return None
     y = [v - math.fsum(y) / len(y) for v in y]
     p = [v - math.fsum(p) / len(p) for v in p]
-    product = math.fsum(a * b for a, b in zip(y, p))
+    product = math.fsum(a * b for a, b in zip(y, p, strict=True))
     return product / math.sqrt(math.fsum(a * a for a in y) * math.fsum(b * b for b in p))
 
 
 def mae(y: list, p: list) -> float | None:
     """Mean absolute error."""
-    return ratio(math.fsum(abs(a - b) for a, b in zip(y, p)), len(y))
+    return ratio(math.fsum(abs(a - b) for a, b in zip(y, p, strict=True)), len(y))
 
 
 def rmse(y: list, p: list) -> float | None:
     """Root mean squared error."""
-    mean = ratio(math.fsum((a - b) ** 2 for a, b in zip(y, p)), len(y))
+    mean = ratio(math.fsum((a - b) ** 2 for a, b in zip(y, p, strict=True)), len(y))
     return None if mean is None else math.sqrt(mean)
 
 
@@ -134,7 +135,8 @@ def in_batch_accuracy(z_query: np.ndarray, z_target: np.ndarray,
                       ranks: list[int]) -> dict[str, np.ndarray]:
     """Places, and the mean chance for every k of `ranks`."""
     above, level = places(cosine_logits(unit(z_query), unit(z_target), 1.0))
-    means = [sum(chance(a, n, k) for a, n in zip(above, level)) / len(above) for k in ranks]
+    means = [sum(chance(a, n, k) for a, n in zip(above, level, strict=True)) / len(above)
+             for k in ranks]
     return {"mid/above": np.array(above), "mid/level": np.array(level), "out/top": np.array(means)}
 
 
@@ -159,7 +161,8 @@ def collapse(z: np.ndarray) -> dict[str, np.ndarray]:
     """Mean cosine of different rows; spread of the unit rows."""
     B, D = z.shape
     u = unit(z)
-    cosines = [sum(a * b for a, b in zip(u[i], u[j])) for i in range(B) for j in range(B) if i != j]
+    cosines = [sum(a * b for a, b in zip(u[i], u[j], strict=True))
+               for i in range(B) for j in range(B) if i != j]
     deviations = []
     for d in range(D):
         mean = sum(u[:, d]) / B

@@ -20,7 +20,7 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of the columns; scale 1 where the deviation is 0."""
     mean = np.array([math.fsum(column) / len(x) for column in x.T])
     scale = np.array([math.sqrt(math.fsum((v - m) ** 2 for v in column) / len(x))
-                      for column, m in zip(x.T, mean)])
+                      for column, m in zip(x.T, mean, strict=True)])
     return mean, np.array([s or 1.0 for s in scale])
 
 
@@ -42,7 +42,7 @@ def system(u: np.ndarray, weights, penalty: float) -> np.ndarray:
     """sum_i weights_i (u_i, 1)(u_i, 1)' + a on the diagonal of the features."""
     D = u.shape[1]
     out = np.zeros((D + 1, D + 1))
-    for row, weight in zip(u, weights):
+    for row, weight in zip(u, weights, strict=True):
         v = [*row, 1.0]
         for i in range(D + 1):
             for j in range(D + 1):
@@ -54,13 +54,13 @@ def system(u: np.ndarray, weights, penalty: float) -> np.ndarray:
 
 def against(u: np.ndarray, values) -> np.ndarray:
     """sum_i values_i (u_i, 1)."""
-    return np.array([math.fsum(v * x for v, x in zip(values, column))
+    return np.array([math.fsum(v * x for v, x in zip(values, column, strict=True))
                      for column in (*u.T, np.ones(len(u)))])
 
 
 def affine(u: np.ndarray, theta: np.ndarray) -> list[float]:
     """u_i . w + b."""
-    return [math.fsum(a * b for a, b in zip(row, theta)) + theta[-1] for row in u]
+    return [math.fsum(a * b for a, b in zip(row, theta[:-1], strict=True)) + theta[-1] for row in u]
 
 
 def ridge(x: np.ndarray, y: np.ndarray, observed: np.ndarray, x_val: np.ndarray,
@@ -95,7 +95,7 @@ def logistic(x: np.ndarray, y: np.ndarray, observed: np.ndarray, x_val: np.ndarr
         theta, ridge_of = np.zeros(x.shape[1] + 1), np.array([penalty] * x.shape[1] + [0.0])
         for _ in range(30):
             h = [1 / (1 + math.exp(-z)) for z in affine(u, theta)]
-            slope = against(u, [a - b for a, b in zip(h, y[rows])]) + ridge_of * theta
+            slope = against(u, [a - b for a, b in zip(h, y[rows], strict=True)]) + ridge_of * theta
             theta = theta - eliminated(system(u, [a * (1 - a) for a in h], penalty), slope)
         score = metrics.auroc(list(y_val), affine(u_val, theta), 0.5)
         found.append((score, penalty, theta))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal, localcontext
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def solve(matrix: list[list[Decimal]], right: list[Decimal]) -> list[Decimal]:
         for j in range(i + 1, T):
             if a[j][i]:
                 factor = a[j][i] / a[i][i]
-                a[j] = [u - factor * v if v else u for u, v in zip(a[j], a[i])]
+                a[j] = [u - factor * v if v else u for u, v in zip(a[j], a[i], strict=True)]
                 z[j] -= factor * z[i]
     for i in reversed(range(T)):
         z[i] = (z[i] - sum(a[i][j] * z[j] for j in range(i + 1, T) if a[i][j])) / a[i][i]
@@ -51,9 +52,9 @@ def baseline(signal, lam: float, p: float, iterations: int) -> list[float]:
                 return [float(v) for v in y]
             matrix = [[v + (w[i] if i == j else 0) for j, v in enumerate(row)]
                       for i, row in enumerate(penalty)]
-            z = solve(matrix, [weight * v for weight, v in zip(w, y)])
+            z = solve(matrix, [weight * v for weight, v in zip(w, y, strict=True)])
             w = [Decimal(0) if abs(v - u) < ON_THE_BASELINE else
-                 Decimal(p) if v > u else 1 - Decimal(p) for v, u in zip(y, z)]
+                 Decimal(p) if v > u else 1 - Decimal(p) for v, u in zip(y, z, strict=True)]
         return [float(v) for v in z]
 
 
@@ -66,7 +67,7 @@ def asymmetric_least_squares(signal: np.ndarray, lam: float, p: float,
 def normalise(ecg: np.ndarray, ends: tuple[int, ...]) -> np.ndarray:
     """Z-score of the groups of leads up to each end of [V, T], variance + 1e-12."""
     out = np.zeros(ecg.shape)
-    for start, stop in zip((0, *ends), ends):
+    for start, stop in pairwise((0, *ends)):
         values = [v for row in ecg[start:stop] for v in row]
         mean = math.fsum(values) / len(values)
         variance = math.fsum((v - mean) ** 2 for v in values) / len(values)
@@ -78,7 +79,8 @@ def normalise(ecg: np.ndarray, ends: tuple[int, ...]) -> np.ndarray:
 
 def clean_ecg(ecg: np.ndarray, missing: np.ndarray) -> np.ndarray:
     """Missing samples of [12, T] to 0, clip to 4 standard deviations, baseline, groups."""
-    values = [0.0 if gone else v for v, gone in zip(ecg.reshape(-1), missing.reshape(-1))]
+    values = [0.0 if gone else v
+              for v, gone in zip(ecg.reshape(-1), missing.reshape(-1), strict=True)]
     mean = math.fsum(values) / len(values)
     limit = 4 * math.sqrt(math.fsum((v - mean) ** 2 for v in values) / len(values))
     clipped = np.array([min(max(v, -limit), limit) for v in values]).reshape(ecg.shape)

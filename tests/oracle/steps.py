@@ -35,8 +35,8 @@ class Adam:
 
     def __init__(self, rules: dict[str, Rule], betas: tuple[float, float], decoupled: bool):
         self.rules, self.betas, self.decoupled, self.steps = rules, betas, decoupled, 0
-        self.first = {name: 0.0 for name in rules}
-        self.second = {name: 0.0 for name in rules}
+        self.first = dict.fromkeys(rules, 0.0)
+        self.second = dict.fromkeys(rules, 0.0)
 
     def step(self, values: dict[str, np.ndarray], grads: dict[str, np.ndarray], rate: float
              ) -> dict[str, np.ndarray]:

@@ -249,7 +249,7 @@ def attention_pool(net: Net, query: np.ndarray, tokens: np.ndarray, heads: int):
     parts = Net({f"{part}.{kind}": value[i * D:(i + 1) * D] for i, part in enumerate("qkv")
                  for kind, value in (("weight", W), ("bias", b))})
     (q, q_back), (k, k_back), (v, v_back) = (
-        linear(parts, part, x) for part, x in zip("qkv", (query, tokens, tokens)))
+        linear(parts, part, x) for part, x in zip("qkv", (query, tokens, tokens), strict=True))
     y, _, through = heads_of(q, k, v, heads)
     out, last = linear(net, f"{name}.out_proj", y)
 

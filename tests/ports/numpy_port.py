@@ -9,7 +9,7 @@ import numpy as np
 
 def mask_tokens(noise, ratio):
     """noise [B, L] -> keep [B, K], restore [B, L], mask [B, L]; mask 1 = removed."""
-    B, L = noise.shape
+    L = noise.shape[1]
     K = int(L * (1 - ratio))  # in float64: 59 of 300 at 0.8
     order = np.argsort(noise, axis=1, kind="stable")  # equal noise: lower index first
     restore = np.argsort(order, axis=1, kind="stable")

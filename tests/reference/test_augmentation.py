@@ -203,13 +203,23 @@ def test_ecg_view_same_seed_same_bits(view):
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
+@pytest.mark.parametrize("missing", ["apply", "phase", "surrogate", "jitter", "rescale",
+                                     "time_flip", "sign_flip"])
+def test_ecg_view_from_needs_the_noise_of_its_recipe(missing):
+    x, view = normal(2, 12, 30), ECGView(time_flip=0.5, sign_flip=0.5)
+    noise = aug.ecg_noise(x, view, 20, torch.Generator().manual_seed(0))
+    assert_shape("view", aug.ecg_view_from(x, noise, view, 20), (2, 12, 20))
+    with pytest.raises(ValueError, match="every step of the recipe, got None"):
+        aug.ecg_view_from(x, noise._replace(**{missing: None}), view, 20)
+
+
 def test_recipes_carry_the_published_numbers():
-    assert CONTRASTIVE_ECG == ECGView(0.1, 1.0, 0.25, 0.5, 0.95, 0.0, 0.0)
-    assert CROP_ONLY == ECGView(0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert ECGView(0.1, 1.0, 0.25, 0.5, 0.95, 0.0, 0.0) == CONTRASTIVE_ECG
+    assert ECGView(0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0) == CROP_ONLY
     for recipe in (CROP_ONLY, CMRView()):
         with pytest.raises(dataclasses.FrozenInstanceError):
             recipe.rate = 0.5
-    assert MDM_ECG == ECGView(0.075, 0.5, 0.2, 0.5, 1.0, 0.0, 0.0)
+    assert ECGView(0.075, 0.5, 0.2, 0.5, 1.0, 0.0, 0.0) == MDM_ECG
     assert CMRView() == CMRView(0.95, 0.5, 45.0, 0.5, 0.5, 0.5, 0.25, (0.6, 1.0), (3 / 4, 4 / 3))
 
 
@@ -243,6 +253,13 @@ def noise_of(count: int = 1, **values: float) -> aug.ImageNoise:
     """Every uniform number 0.5, except the named ones."""
     return aug.ImageNoise(*(torch.full((count,), values.get(name, 0.5))
                             for name in aug.ImageNoise._fields))
+
+
+def test_image_noise_goes_to_a_device_name_by_name():
+    noise = noise_of(3, flip=0.25)
+    same = noise.to(torch.device("cpu"))
+    assert all(a is b for a, b in zip(same, noise, strict=True))
+    assert all(u.device.type == "meta" for u in noise.to(torch.device("meta")))
 
 
 def smooth(size: int = 65) -> torch.Tensor:
@@ -347,12 +364,12 @@ def colour_oracle(image: np.ndarray, factors: tuple[float, float, float]) -> np.
 def test_colour_jitter_equals_its_loops(draws):
     view = CMRView(brightness=0.5, contrast=0.4, saturation=0.3)
     image = uniforms(2, 3, 5, 4)
-    factors = tuple(1 + s * (2 * u - 1) for u, s in zip(draws, (0.5, 0.4, 0.3)))
-    noise = noise_of(2, **dict(zip(("brightness", "contrast", "saturation"), draws)))
+    factors = tuple(1 + s * (2 * u - 1) for u, s in zip(draws, (0.5, 0.4, 0.3), strict=True))
+    noise = noise_of(2, **dict(zip(("brightness", "contrast", "saturation"), draws, strict=True)))
     want = np.stack([colour_oracle(one, factors) for one in image.numpy()])
     got = aug.colour_jitter(image, noise, view)
     assert_close("image", got, want, atol=1e-6)
-    assert 0 <= float(got.min()) and float(got.max()) <= 1
+    assert float(got.min()) >= 0 and float(got.max()) <= 1
 
 
 def test_cmr_view_rate_range_and_seed():
@@ -366,9 +383,9 @@ def test_cmr_view_rate_range_and_seed():
     assert_close("share", plain.double().mean(), 0.3, atol=5 * math.sqrt(0.21 / 400))
     assert_equal("off", aug.cmr_view(image, noise, CMRView(rate=0.0), 16), aug.resize(image, 16))
     again = aug.image_noise(400, torch.Generator().manual_seed(2))
-    assert all(torch.equal(a, b) for a, b in zip(noise, again))
+    assert all(torch.equal(a, b) for a, b in zip(noise, again, strict=True))
     assert len({tuple(u.tolist()) for u in noise}) == len(aug.ImageNoise._fields)
-    assert all(0 <= float(u.min()) and float(u.max()) < 1 for u in noise)
+    assert all(float(u.min()) >= 0 and float(u.max()) < 1 for u in noise)
 
 
 def test_affine_decisions_have_their_rates():

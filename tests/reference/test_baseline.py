@@ -141,12 +141,12 @@ def test_als_nan_stays_in_its_lane(method):
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (dict(signal=np.zeros((4, 2))), r"T >= 3, got shape \(4, 2\)"),
-    (dict(signal=np.zeros(9), lam=0.0), "lam must be positive and finite, got 0.0"),
-    (dict(signal=np.zeros(9), lam=float("nan")), "lam must be positive and finite, got nan"),
-    (dict(signal=np.zeros(9), p=1.0), r"p must be in \(0, 1\), got 1.0"),
-    (dict(signal=np.zeros(9), iterations=0), "at least 1, got 0"),
-    (dict(signal=np.zeros(9), method="fast"),
+    ({"signal": np.zeros((4, 2))}, r"T >= 3, got shape \(4, 2\)"),
+    ({"signal": np.zeros(9), "lam": 0.0}, "lam must be positive and finite, got 0.0"),
+    ({"signal": np.zeros(9), "lam": float("nan")}, "lam must be positive and finite, got nan"),
+    ({"signal": np.zeros(9), "p": 1.0}, r"p must be in \(0, 1\), got 1.0"),
+    ({"signal": np.zeros(9), "iterations": 0}, "at least 1, got 0"),
+    ({"signal": np.zeros(9), "method": "fast"},
      "one of auto, plain, rows, chunks, reduction, got 'fast'"),
 ])
 def test_als_refuses(arguments, words):
@@ -165,7 +165,8 @@ def test_als_defaults():
     y = wandering(2, 90)
     want = dense_baseline(y, 1e7, 0.3, 5)
     for method in ALL:
-        assert_close("default", asymmetric_least_squares(y, method=method), want, atol=1e-9)
+        assert_close("default", asymmetric_least_squares(y, method=method), want,
+                     atol=1e-7)  # condition number 5e8
         assert_equal("named", asymmetric_least_squares(y, method=method),
                      asymmetric_least_squares(y, 1e7, 0.3, 5, method=method))
 
@@ -186,7 +187,7 @@ def test_als_names_what_it_refuses():
                           (np.zeros(9, complex), "hold real numbers, got complex128$")):
         with pytest.raises(TypeError, match=f"^signal must {words}"):
             asymmetric_least_squares(signal)
-    with pytest.raises(ValueError, match="^lam must be positive and finite, got inf$"):
+    with pytest.raises(ValueError, match=r"^lam must be positive and finite, got inf$"):
         asymmetric_least_squares(np.zeros(9), np.inf)
     with pytest.raises(ValueError, match=r"^p must be in \(0, 1\), got 0.0$"):
         asymmetric_least_squares(np.zeros(9), p=0.0)

@@ -91,7 +91,7 @@ def test_a_file_that_would_run_code_is_refused_and_does_not_run(tmp_path, monkey
     torch.save({"model": {"w": torch.zeros(2)}, "args": Trap(victim)}, tmp_path / "a.pt",
                _use_new_zipfile_serialization=not legacy)
     for read in (load, load_authors_weights):
-        with pytest.raises(ValueError, match="refused.*never code"):
+        with pytest.raises(ValueError, match=r"refused.*never code"):
             read(tmp_path / "a.pt")
     assert not victim.exists()
     torch.load(tmp_path / "a.pt", weights_only=False)  # the trap is a real one
@@ -142,7 +142,7 @@ def test_damaged_files_are_refused(tmp_path):
     pieces += [legacy[:-404], legacy.replace(b"storage", b"storagf")]
     for piece in pieces:
         (tmp_path / "b.pt").write_bytes(piece)
-        with pytest.raises(ValueError, match="b.pt was refused"):
+        with pytest.raises(ValueError, match=r"b.pt was refused"):
             load(tmp_path / "b.pt")
 
 

@@ -135,7 +135,7 @@ def attention_pool_oracle(pool: nn.MultiheadAttention, patches: np.ndarray) -> n
         keys = [weight[D:2 * D][part] @ p + bias[D:2 * D][part] for p in patches]
         values = [weight[2 * D:][part] @ p + bias[2 * D:][part] for p in patches]
         exps = [math.exp(float(query[part] @ key) / math.sqrt(d)) for key in keys]
-        out[part] = sum(e / sum(exps) * v for e, v in zip(exps, values))
+        out[part] = sum(e / sum(exps) * v for e, v in zip(exps, values, strict=True))
     return pool.out_proj.weight.detach().numpy() @ out + pool.out_proj.bias.detach().numpy()
 
 

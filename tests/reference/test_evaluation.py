@@ -49,8 +49,8 @@ def regressions(draw):
 
 def auroc_oracle(labels, scores) -> float:
     won = pairs = 0.0
-    for y0, s0 in zip(labels, scores):
-        for y1, s1 in zip(labels, scores):
+    for y0, s0 in zip(labels, scores, strict=True):
+        for y1, s1 in zip(labels, scores, strict=True):
             if y1 == 1 and y0 == 0:
                 pairs += 1
                 won += 1.0 if s1 > s0 else 0.5 if s1 == s0 else 0.0
@@ -60,7 +60,7 @@ def auroc_oracle(labels, scores) -> float:
 def average_precision_oracle(labels, scores) -> float:
     total, recall_before, positives = 0.0, 0.0, sum(labels)
     for threshold in sorted(set(scores), reverse=True):
-        called = [y for y, s in zip(labels, scores) if s >= threshold]
+        called = [y for y, s in zip(labels, scores, strict=True) if s >= threshold]
         recall = sum(called) / positives
         total += (recall - recall_before) * sum(called) / len(called)
         recall_before = recall
@@ -69,7 +69,7 @@ def average_precision_oracle(labels, scores) -> float:
 
 def confusion_oracle(labels, scores, threshold=0.5):
     tp = fp = fn = tn = 0
-    for y, s in zip(labels, scores):
+    for y, s in zip(labels, scores, strict=True):
         tp += y == 1 and s > threshold
         fp += y == 0 and s > threshold
         fn += y == 1 and s <= threshold
@@ -78,7 +78,8 @@ def confusion_oracle(labels, scores, threshold=0.5):
 
 
 def regression_oracle(target, prediction) -> dict[str, float]:
-    rows = [(float(y), float(p)) for y, p in zip(target, prediction) if not math.isnan(y)]
+    rows = [(float(y), float(p)) for y, p in zip(target, prediction, strict=True)
+            if not math.isnan(y)]
     n = len(rows)
     if n == 0:
         return dict.fromkeys(REGRESSION, math.nan)
@@ -204,7 +205,8 @@ def test_regression_closed_forms():
     assert ev.mae(y, y) == ev.rmse(y, y) == 0.0
     assert ev.r2(y, np.full(4, 3.5)) == 0.0
     assert ev.pearson(y, 5 - 2 * y) == pytest.approx(-1)
-    assert ev.mae(y, y + [3, -3, 3, -3]) == 3.0 and ev.rmse(y, y + [1, -1, 7, -7]) == 5.0
+    assert ev.mae(y, y + np.array([3, -3, 3, -3])) == 3.0
+    assert ev.rmse(y, y + np.array([1, -1, 7, -7])) == 5.0
     assert ev.r2(y + 1e9, y + 1e9 + 1) == pytest.approx(1 - 4 / 21, rel=1e-6)  # no cancellation
     assert ev.r2(np.array([0.0, 2.0]), np.array([2.0, 0.0])) == -3.0  # target first
 
@@ -253,11 +255,11 @@ def test_bad_input_is_refused():
                 metric([0, 1], [0, bad])
         with pytest.raises(TypeError, match="numbers"):
             metric(["a"], ["b"])
-        with pytest.raises(TypeError, match="^target is "):
+        with pytest.raises(TypeError, match=r"^target is "):
             metric(["a"], [1.0])
-        with pytest.raises(TypeError, match="^prediction is "):
+        with pytest.raises(TypeError, match=r"^prediction is "):
             metric([1.0], [None])
-        with pytest.raises(ValueError, match="^target is infinite"):
+        with pytest.raises(ValueError, match=r"^target is infinite"):
             metric([np.inf], [1.0])
     for metric in CLASSIFICATION.values():
         with pytest.raises(ValueError, match=r"^labels hold \[0. 1. 2.\]; 0, 1, NaN \(missing\)"):
@@ -273,3 +275,103 @@ def test_thresholds_are_strict_and_one_half_by_default():
         assert metric(labels, scores, 0.5) == pytest.approx(want)
     for metric, want in ((ev.f1, 0.5), (ev.accuracy, 0.6), (ev.balanced_accuracy, 2 / 3)):
         assert metric(labels, scores, 1.0) == pytest.approx(want)
+
+
+# ---- intervals ----
+
+def test_bootstrap_equals_its_loop():
+    rng = np.random.default_rng(0)
+    y, p = rng.standard_normal((2, 30, 2))
+    got = ev.bootstrap(ev.mae, y, p, np.random.default_rng(5), rounds=40, level=0.8)
+    again, draws = np.random.default_rng(5), []
+    for _ in range(40):
+        rows = again.integers(30, size=30)
+        draws.append([np.mean([abs(y[r, c] - p[r, c]) for r in rows]) for c in range(2)])
+    assert_close("value", got.value, np.abs(y - p).mean(axis=0), rtol=1e-12)
+    assert_close("low", got.low, np.quantile(draws, 0.1, axis=0), rtol=1e-12)
+    assert_close("high", got.high, np.quantile(draws, 0.9, axis=0), rtol=1e-12)
+
+
+def test_bootstrap_covers_the_truth():
+    rng, hits = np.random.default_rng(0), 0
+    for _ in range(100):  # the mean |n| of a standard normal is sqrt(2 / pi)
+        n = rng.standard_normal(60)
+        got = ev.bootstrap(lambda y, p: np.abs(y - p).mean(), n, np.zeros(60), rng, rounds=100,
+                           level=0.9)
+        hits += got.low <= math.sqrt(2 / math.pi) <= got.high
+    assert 78 <= hits <= 97
+
+
+def test_bootstrap_difference_is_paired():
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal(50)
+    close, far = y + 0.5, y + 0.75
+    got = ev.bootstrap_difference(ev.mae, y, far, close, rng, rounds=50)
+    assert_close("every resample agrees", list(got), [0.25] * 3, rtol=1e-12)  # unpaired: a spread
+    noisy, again, draws = y + rng.standard_normal(50), np.random.default_rng(5), []
+    offset = np.linspace(1, 3, 50)
+    got = ev.bootstrap_difference(ev.mae, y, noisy, y + offset, np.random.default_rng(5), 30, 0.8)
+    for _ in range(30):
+        rows = again.integers(50, size=50)
+        draws.append(np.mean([abs(y[r] - noisy[r]) - offset[r] for r in rows]))
+    want = [np.abs(y - noisy).mean() - 2, *np.quantile(draws, [0.1, 0.9])]
+    assert_close("interval", list(got), want, rtol=1e-9)
+
+
+def test_bootstrap_defaults():
+    def bias(y, p):
+        return (y - p).mean()
+
+    y = np.random.default_rng(0).standard_normal(20)
+    for function, extra in ((ev.bootstrap, ()), (ev.bootstrap_difference, (y**2 - 1,))):
+        got = function(bias, y, 0 * y, *extra, np.random.default_rng(1))
+        want = function(bias, y, 0 * y, *extra, np.random.default_rng(1), 1000, 0.95)
+        assert_equal(function.__name__, list(got), list(want))
+
+
+def test_bootstrap_of_a_metric_in_single_precision():
+    def bias(y, p):
+        return (y - p).mean(axis=0).astype(np.float32)
+
+    rng, rounds = np.random.default_rng(0), 20
+    y, p = rng.standard_normal((2, 9, 3))
+    got = ev.bootstrap(bias, y, p, np.random.default_rng(1), rounds)
+    again, draws = np.random.default_rng(1), []
+    for _ in range(rounds):
+        rows = again.integers(9, size=9)
+        draws.append([float(v) for v in bias(y[rows], p[rows])])
+    assert {v.dtype for v in got} == {np.dtype(np.float64)}
+    assert_close("low", got.low, np.quantile(draws, 0.025, axis=0), rtol=1e-14)
+    assert_close("high", got.high, np.quantile(draws, 0.975, axis=0), rtol=1e-14)
+
+
+def test_bootstrap_of_a_metric_that_answers_yes_or_no():
+    y = np.stack([np.ones(6), np.arange(6.0), np.zeros(6)], axis=1)
+    got = ev.bootstrap(lambda y, p: (y > p).all(axis=0), y, 0 * y, np.random.default_rng(1), 50)
+    assert_equal("interval", np.stack(got), [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0]])
+
+
+def test_bootstrap_of_rare_classes():
+    labels = np.array([[1.0, 0, np.nan]] + [[0.0, 0, np.nan]] * 5)
+    scores = np.tile(np.arange(6.0)[::-1, None], (1, 3))
+    got = ev.bootstrap(ev.auroc, labels, scores, np.random.default_rng(0), rounds=60)
+    assert got.value[0] == got.low[0] == got.high[0] == 1.0  # resamples without it are left out
+    assert np.isnan([got.low[1:], got.high[1:]]).all()
+    single = ev.bootstrap(ev.auroc, labels[:, 0], scores[:, 0], np.random.default_rng(0), rounds=9)
+    assert all(isinstance(v, float) for v in single)
+
+
+def test_bootstrap_refuses():
+    y, rng = np.zeros(3), np.random.default_rng(0)
+    with pytest.raises(ValueError, match=r"\[3, 4\] rows"):
+        ev.bootstrap(ev.mae, y, np.zeros(4), rng)
+    for rounds, level in ((0, 0.9), (5, 0.0), (5, 1.0)):
+        with pytest.raises(ValueError, match=f"rounds={rounds}, level={level}"):
+            ev.bootstrap(ev.mae, y, y, rng, rounds, level)
+    for target, rows in ((np.zeros(0), r"\[0\]"), (np.float64(1), r"\[0\]")):
+        with pytest.raises(ValueError, match=f"inputs have {rows} rows; one common number >= 1"):
+            ev.bootstrap(ev.mae, target, target, rng)
+    with pytest.raises(TypeError, match=r"^input is "):
+        ev.bootstrap(ev.mae, ["a"], ["b"], rng)
+    one = ev.bootstrap(ev.mae, y + 2, y, rng, rounds=1)  # one resample is an interval of length 0
+    assert list(one) == [2.0] * 3

@@ -27,7 +27,7 @@ def inputs(dtype=torch.float64):
 
 
 def cosine(a, b) -> float:
-    dot = sum(float(x) * float(y) for x, y in zip(a, b))
+    dot = sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
     lengths = [math.sqrt(sum(float(x) ** 2 for x in row)) for row in (a, b)]
     return dot / (lengths[0] * lengths[1])
 
@@ -142,9 +142,9 @@ def test_bad_input_is_refused():
     for arguments, message in bad:
         with pytest.raises(ValueError, match=message):
             loc.similarity_maps(*arguments)
-    with pytest.raises(TypeError, match="z_ecg is torch.int64"):
+    with pytest.raises(TypeError, match=r"z_ecg is torch.int64"):
         loc.similarity_maps(z_cmr, z_ecg.long(), cells, tokens, grid)
-    with pytest.raises(TypeError, match="^z_cmr is torch.int64; a floating dtype is needed"):
+    with pytest.raises(TypeError, match=r"^z_cmr is torch.int64; a floating dtype is needed"):
         loc.similarity_maps(z_cmr.long(), z_ecg, cells, tokens, grid)
     for temperature in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match=f"temperature={temperature}"):

@@ -138,11 +138,14 @@ class Line(nn.Module):
         self.w = nn.Parameter(torch.zeros(()))
 
 
+ROWS = np.arange(10, 20)
+
+
 def stage(epochs=3, batch=4, **options) -> Stage:
     return Stage(epochs, batch, 0.5, 0.0, options.pop("warmup", 0.25), CROP_ONLY, **options)
 
 
-def run(recipe: Stage, rows=np.arange(10, 20), *, scores=(), loss=None, seed=0, higher=False,
+def run(recipe: Stage, rows=ROWS, *, scores=(), loss=None, seed=0, higher=False,
         **options):
     """fit with its calls recorded: (history, model, batches, rates, scale 1 and 0.1)."""
     model, batches, rates, left = Line(), [], [], iter(scores)
@@ -167,7 +170,7 @@ def run(recipe: Stage, rows=np.arange(10, 20), *, scores=(), loss=None, seed=0, 
 def test_batches_are_whole_shuffled_sorted_and_repeatable():
     _, _, batches, _ = run(stage(epochs=6))
     assert len(batches) == 12  # two whole batches of 4 among 10 rows, six epochs
-    for first, second in zip(batches[::2], batches[1::2]):
+    for first, second in zip(batches[::2], batches[1::2], strict=True):
         assert len(first) == len(second) == 4 and first == sorted(first)
         assert set(first).isdisjoint(second) and set(first) | set(second) <= set(range(10, 20))
     assert len({tuple(b) for b in batches}) > 6

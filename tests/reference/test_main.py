@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from reference.__main__ import main
@@ -69,22 +68,6 @@ def test_bad_input_exits_2_with_one_line(arguments, wanted, capsys, tmp_path):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert len(captured.err.strip().splitlines()) == 1 and wanted in captured.err
-
-
-def test_check_prints_faults_and_exits_1(capsys, tmp_path):
-    assert main(["check", str(tmp_path)]) == 1
-    assert "manifest.json" in capsys.readouterr().out
-
-
-def test_import_builds_a_cohort_that_check_accepts(capsys, tmp_path):
-    rng = np.random.default_rng(0)
-    np.save(tmp_path / "ecg.npy", rng.standard_normal((3, 12, 5000)).astype(np.float32))
-    np.save(tmp_path / "cmr.npy", rng.random((3, 3, 210, 210)).astype(np.float32))
-    np.save(tmp_path / "labels.npy", np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]], np.float64))
-    assert main(["import", "--ecg", str(tmp_path / "ecg.npy"), "--cmr", str(tmp_path / "cmr.npy"),
-                 "--labels", str(tmp_path / "labels.npy"), "--out", str(tmp_path / "c")]) == 0
-    assert main(["check", str(tmp_path / "c")]) == 0
-    assert "3 subjects" in capsys.readouterr().out
 
 
 def test_refusals_come_without_loading_torch():

@@ -138,7 +138,7 @@ def ncc_oracle(x: np.ndarray, y: np.ndarray) -> float:
     T = len(x)
     mx, my = sum(x) / T, sum(y) / T
     vx, vy = (sum((v - m) ** 2 for v in s) / (T - 1) for s, m in ((x, mx), (y, my)))
-    dot = sum((a - mx) * (b - my) for a, b in zip(x, y))
+    dot = sum((a - mx) * (b - my) for a, b in zip(x, y, strict=True))
     return dot / ((T - 1) * math.sqrt(vx + 1e-12) * math.sqrt(vy + 1e-12))
 
 
@@ -185,7 +185,7 @@ def loss_oracle(x, prediction, removed, weight, normalise, masked_only) -> float
             spread = math.sqrt(sum((v - mean) ** 2 for v in patch) / 7 + 1e-6)
             patch = [(v - mean) / spread for v in patch]
         if removed[b, token] or not masked_only:
-            total += sum((p - v) ** 2 for p, v in zip(prediction[b, token], patch)) / 8
+            total += sum((p - v) ** 2 for p, v in zip(prediction[b, token], patch, strict=True)) / 8
             count += 1
     for b, lead in np.ndindex(len(x), 12):
         rebuilt = [v for step in range(5) for v in prediction[b, lead * 5 + step]]
@@ -246,7 +246,7 @@ def test_loss_and_noise_refusals():
     for weight in (-0.1, 1.1):
         with pytest.raises(ValueError, match=rf"\[0, 1\], got {weight}"):
             small(ncc_weight=weight)
-    with pytest.raises(ValueError, match="^consistency_loss needs .*consistency=True.$"):
+    with pytest.raises(ValueError, match=r"^consistency_loss needs .*consistency=True.$"):
         model.consistency_loss(latent, latent)
 
 

@@ -60,7 +60,7 @@ def test_random_mask_equals_its_loops(function, dtype, B, L, ratio):
     assert isinstance(got, Mask)
     assert got.keep.dtype == got.restore.dtype == torch.int64 and got.mask.dtype == dtype
     want = oracle(noise.double().numpy(), kept_tokens(L, ratio))
-    for name, value, expected in zip(Mask._fields, got, want):
+    for name, value, expected in zip(Mask._fields, got, want, strict=True):
         assert_shape(name, value, expected.shape)
         assert_equal(name, value, expected, f"{function.__name__} {B, L, ratio}")
 
@@ -69,7 +69,7 @@ def test_random_mask_equals_its_loops(function, dtype, B, L, ratio):
 def test_random_mask_equals_the_explicit_path_with_ties(noise, ratio):
     noise = torch.tensor(noise.round(0))  # few distinct values: most tokens are tied
     for name, got, want in zip(Mask._fields, random_mask(noise, ratio),
-                               random_mask_explicit(noise, ratio)):
+                               random_mask_explicit(noise, ratio), strict=True):
         assert_equal(name, got, want)
 
 

@@ -70,11 +70,11 @@ def test_normalise_other_groups_and_dtypes():
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (dict(mode="lead"), "sample, channel, group, got 'lead'"),
-    (dict(groups=(3, 6)), r"number of leads 12, got \(3, 6\)"),
-    (dict(groups=(6, 3, 12)), r"got \(6, 3, 12\)"),
-    (dict(groups=()), r"got \(\)"),
-    (dict(groups=(0, 12)), r"got \(0, 12\)"),
+    ({"mode": "lead"}, "sample, channel, group, got 'lead'"),
+    ({"groups": (3, 6)}, r"number of leads 12, got \(3, 6\)"),
+    ({"groups": (6, 3, 12)}, r"got \(6, 3, 12\)"),
+    ({"groups": ()}, r"got \(\)"),
+    ({"groups": (0, 12)}, r"got \(0, 12\)"),
 ])
 def test_normalise_refuses(arguments, words):
     with pytest.raises(ValueError, match=words):
@@ -242,9 +242,9 @@ def test_clean_ecg_refuses_what_has_no_deviation(value):
 
 
 def test_ecg_types_are_named():
-    with pytest.raises(TypeError, match="^ecg must be a NumPy array or a tensor, got list$"):
+    with pytest.raises(TypeError, match=r"^ecg must be a NumPy array or a tensor, got list$"):
         clean_ecg([[1.0]])
-    with pytest.raises(TypeError, match="^ecg must hold real numbers, got torch.complex64$"):
+    with pytest.raises(TypeError, match=r"^ecg must hold real numbers, got torch.complex64$"):
         normalise(torch.zeros(12, 9, dtype=torch.complex64))
 
 
@@ -326,7 +326,7 @@ def test_prepare_cine_refuses_nan():
 def test_prepare_cine_from_any_frame_to_the_first():
     cine = np.random.default_rng(3).gamma(2.0, 100.0, (30, 40, 8, 6))
     assert_equal("order", prepare_cine(cine, 3, 0), prepare_cine(cine[..., [3, 4, 0]], 0, 2))
-    with pytest.raises(ValueError, match="^ed and es must be two different frames in 0..5, got"):
+    with pytest.raises(ValueError, match=r"^ed and es must be two different frames in 0..5, got"):
         prepare_cine(cine, 6, 0)
 
 
@@ -337,5 +337,5 @@ def test_prepare_cine_of_nothing_is_zero():
 def test_prepare_cine_names_the_slice():
     cine = np.random.default_rng(0).random((20, 20, 9, 4))
     cine[3, 3, 4, 2] = np.inf
-    with pytest.raises(ValueError, match="^cine must be finite.* frames 0, 1, 2 of slice 4$"):
+    with pytest.raises(ValueError, match=r"^cine must be finite.* frames 0, 1, 2 of slice 4$"):
         prepare_cine(cine, 0, 2)

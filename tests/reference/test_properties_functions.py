@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from reference import contrastive_loss as cl
 from reference import evaluation as ev
 from reference import localisation as loc
+from reference import retrieval as rt
 from reference.masked_modelling import negative_cosine, normalised_cross_correlation
 from reference.masking import gather_tokens, random_mask
 from tests.support.helpers import assert_close, assert_equal
@@ -193,8 +194,8 @@ def test_auroc_is_the_chance_of_the_right_order_and_averages_over_positives(coun
 def test_retrieval_sees_no_rotation_and_nested_intervals(seed):
     a, b = normal(seed, 2, 40, 5)
     turn = rotation(seed, 5)
-    want = ev.retrieval(a, b, 16, generator=np.random.default_rng(1))
-    assert ev.retrieval(3 * a @ turn, b @ turn, 16, generator=np.random.default_rng(1)) == want
+    want = rt.retrieval(a, b, 16, generator=np.random.default_rng(1))
+    assert rt.retrieval(3 * a @ turn, b @ turn, 16, generator=np.random.default_rng(1)) == want
     wide, narrow = (ev.bootstrap(ev.mae, a[:, 0], b[:, 0], np.random.default_rng(2), 60, level)
                     for level in (0.95, 0.5))
     assert wide.low < narrow.low < narrow.value < narrow.high < wide.high

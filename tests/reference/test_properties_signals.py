@@ -185,7 +185,7 @@ def test_starts_of_crops_are_uniform():
 
 def test_numbers_of_image_views_are_uniform_and_independent():
     noise = torch.stack(list(aug.image_noise(4000, torch.Generator().manual_seed(4)))).double()
-    for name, u in zip(aug.ImageNoise._fields, noise):
+    for name, u in zip(aug.ImageNoise._fields, noise, strict=True):
         assert_mean(name, u, 0.5, np.sqrt(1 / 12))
         gap = (u.sort()[0] - (torch.arange(4000) + 0.5) / 4000).abs().max()
         assert gap < 2.7 / np.sqrt(4000), name  # Kolmogorov: 2 exp(-2 2.7^2) = 9e-7

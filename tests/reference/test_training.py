@@ -203,7 +203,7 @@ def test_mdm_wiring(monkeypatch, data):
                   if np.array_equal(rows[b, :, s:s + WINDOW], x[b, 0].numpy())]
         assert len(starts) == 1
     assert_shape("noise", noise, (4, 60))
-    assert 0 <= float(noise.min()) and float(noise.max()) < 1 and len(noise.unique()) > 200
+    assert float(noise.min()) >= 0 and float(noise.max()) < 1 and len(noise.unique()) > 200
     seen["loss_of"](ROWS["train"][:4])
     assert not torch.equal(calls[1][1], noise)  # other masks in every step
     assert seen["validate"]() == mdm_ncc(model, data, ROWS["val"], preset, CPU)

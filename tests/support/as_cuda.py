@@ -1,6 +1,6 @@
 """Plugin for pytest: collect the benchmarks as on a CUDA card, where there is none.
 
-    python -m pytest benchmarks -p as_cuda --collect-only     with tests/ on PYTHONPATH
+    python -m pytest benchmarks -p tests.support.as_cuda --collect-only
 
 Prints one JSON line: the name of every row (operation, implementation, shape, axis, mode). Nothing
 can run.

@@ -1,6 +1,6 @@
 """Compile the Triton kernels for cards that are not there, and say what each needs.
 
-    python tests/support/compile_kernels.py [8.6 9.0 ...]
+    python -m tests.support.compile_kernels [8.6 9.0 ...]
 
 No card, driver or CUDA toolkit is needed: Triton brings its own assembler. Prints one JSON object
 a line: kernel, compute capability, dtype, precision, B, D, tiles; bytes of shared memory of a
@@ -18,18 +18,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 os.environ.pop("TRITON_INTERPRET", None)  # read when triton is imported
 
-import torch  # noqa: E402
-import triton  # noqa: E402
-from triton.backends.compiler import GPUTarget  # noqa: E402
-from triton.compiler import ASTSource  # noqa: E402
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
 
-from reference.kernels import triton_baseline as baseline  # noqa: E402
-from reference.kernels import triton_clip as clip  # noqa: E402
-from reference.kernels import triton_reconstruction as reconstruction  # noqa: E402
+from reference.kernels import triton_baseline as baseline
+from reference.kernels import triton_clip as clip
+from reference.kernels import triton_reconstruction as reconstruction
 
 CAPABILITIES = ("8.6", "9.0")
 TOOL = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"

@@ -6,6 +6,7 @@ wanted: ``name=got, but should be want [call]``.
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +120,8 @@ def portable_weights(shapes: dict[str, list], seed: int, convolutional: bool = F
 
 def _short(array: np.ndarray) -> str:
     return np.array2string(array, threshold=8, edgeitems=2)
+
+
+def heed_interrupts() -> None:
+    """In a child before it starts: Ctrl-C ends it, even where the parent's parent ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,7 +1,7 @@
-"""Measured errors of every component in float32, bf16 and tf32: reference/NUMERICS.md.
+"""Measured errors of every component in float32, bf16 and tf32: reference/conformance/NUMERICS.md.
 
-    python -m tests.numerics            write the table
-    python -m tests.numerics --check    measure again, hold against the table, write nothing
+    python -m tests.support.numerics            write the table
+    python -m tests.support.numerics --check    measure again, hold against the table, write nothing
 
 The built-in adapter runs every golden case and is held against the stored float64 results. An
 error is the largest difference of a tensor over its largest magnitude; a cell is the worst tensor
@@ -29,8 +29,9 @@ from reference.atomic import write_text
 from reference.conformance.builtin import COMPONENTS
 from reference.conformance.vectors import LEVELS, Case, compare, level_of, read_cases
 from tests.oracle.generate import GOLDEN, rounded_tolerance
+from tests.support.helpers import ROOT
 
-TABLE = Path(__file__).resolve().parents[1] / "reference" / "NUMERICS.md"
+TABLE = ROOT / "reference" / "conformance" / "NUMERICS.md"
 PRECISIONS = ("float32", "bf16", "tf32")
 NOT_RUN = "n/a"  # the component has no such precision, or there is no such device
 Row = dict[str, float | None]  # error by precision
@@ -169,8 +170,8 @@ def disagreements(rows: dict, written: dict) -> list[str]:
 
 HEAD = """# Measured errors
 
-Error of each component of this library against the stored float64 golden vectors (tests/golden):
-the largest difference of a tensor over the tensor's largest magnitude, the worst tensor and case of
+Error of each component of this library against the stored float64 golden vectors (`golden/`): the
+largest difference of a tensor over the tensor's largest magnitude, the worst tensor and case of
 a component. float32: given numbers as they are. bf16: inputs and parameters rounded to bf16,
 arithmetic under `torch.autocast(bfloat16)`; the losses switch autocast off, so theirs is the error
 of the rounded inputs. tf32: float32 on a CUDA device with tf32 products. n/a: the component
@@ -179,7 +180,8 @@ such precision, or there was no CUDA device.
 
 Tolerances of tests against the golden vectors follow from the float32 column: 8 times the error,
 rounded up to 1, 2 or 5 times a power of ten, where the default of the format leaves less
-(`tests/oracle/measure.py`). Errors depend on the machine; `python -m tests.numerics --check` and a
+(`tests/oracle/measure.py`). Errors depend on the machine; `python -m tests.support.numerics
+--check` and a
 test hold them within the tolerance that the written ones give.
 
 """
@@ -187,7 +189,7 @@ test hold them within the tolerance that the written ones give.
 
 def main(arguments=None, path: Path = TABLE) -> int:
     """Exit status: 1 where --check finds a disagreement."""
-    parser = argparse.ArgumentParser(prog="python -m tests.numerics",
+    parser = argparse.ArgumentParser(prog="python -m tests.support.numerics",
                                      description="Measure the errors of every component.")
     parser.add_argument("--check", action="store_true", help="compare only, write nothing")
     options = parser.parse_args(arguments)

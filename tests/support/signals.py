@@ -38,6 +38,7 @@ def dense_baseline(signal: np.ndarray, lam: float = 1e7, p: float = 0.3,
                 z = y
                 break
             z = np.linalg.solve(np.diag(w) + penalty, w * y)
-            w = np.array([p if u > v else 1 - p if u < v else 0.0 for u, v in zip(y, z)])
+            w = np.array([p if u > v else 1 - p if u < v else 0.0
+                          for u, v in zip(y, z, strict=True)])
         baseline[lane] = z
     return baseline.reshape(signal.shape)

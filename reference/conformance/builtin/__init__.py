@@ -5,14 +5,14 @@ add one, write it in the file of its kind, enter it there and give it a case in 
 """
 
 from reference.conformance.builtin import (
-                                           autoencoder,
-                                           functions,
-                                           losses,
-                                           metrics,
-                                           networks,
-                                           resnet,
-                                           signals,
-                                           steps,
+    autoencoder,
+    functions,
+    losses,
+    metrics,
+    networks,
+    resnet,
+    signals,
+    steps,
 )
 
 PARTS = (functions, losses, metrics, networks, autoencoder, resnet, signals, steps)

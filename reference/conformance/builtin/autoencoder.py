@@ -36,7 +36,10 @@ def masked_autoencoder(case: Case, dtype: str) -> Results:
 
 
 def consistency(case: Case, dtype: str) -> Results:
-    """Agreement of two views, and what the batch norms have seen."""
+    """Agreement of two views, and what the batch norms have seen.
+
+    Args, Returns: as every component.
+    """
     given, D = leaves(case, dtype), case.config["dim"]
     model = module_of(case, dtype, lambda: MaskedAutoencoder(
         (1, 1, 1), (1, 1), D, 0, 1, 4, 0, 1, consistency=True),

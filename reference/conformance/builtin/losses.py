@@ -72,7 +72,7 @@ def negative_cosine(case: Case, dtype: str) -> Results:
 def cross_correlation(case: Case, dtype: str) -> Results:
     """Correlation of every trace; the loss is its mean."""
     given = leaves(case, dtype)
-    ncc = masked_modelling.normalised_cross_correlation(**given)
+    ncc = masked_modelling.normalised_cross_correlation(given["x"], given["y"])
     return {**arrays(out__ncc=ncc, loss__total=ncc.mean()), **gradients(case, ncc.mean(), given)}
 
 
@@ -96,7 +96,8 @@ def _observed(given: dict[str, torch.Tensor], name: str) -> torch.Tensor:
 def masked_mse(case: Case, dtype: str) -> Results:
     """The loss and its gradient."""
     given = leaves(case, dtype)
-    loss = training.masked_mse(target=_observed(given, "target"), **given, **case.config)
+    target = _observed(given, "target")
+    loss = training.masked_mse(given["prediction"], target, **case.config)
     return {**arrays(loss__total=loss), **gradients(case, loss, given)}
 
 

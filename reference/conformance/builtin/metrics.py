@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -11,8 +12,10 @@ from reference import retrieval as finding
 from reference.conformance.builtin.tools import Results, arrays, tensors
 from reference.conformance.vectors import Case
 
+Probe = TypeVar("Probe", probes.RidgeProbe, probes.LogisticProbe)
 
-def _by_column(metrics: tuple[Callable, ...], *arguments, **options) -> Results:
+
+def _by_column(metrics: tuple[Callable, ...], *arguments: np.ndarray, **options: float) -> Results:
     """Every metric, 0 where it is not defined, and where it is defined."""
     found = {}
     for metric in metrics:
@@ -46,7 +49,8 @@ def regression_metrics(case: Case, dtype: str) -> Results:
 def in_batch_accuracy(case: Case, dtype: str) -> Results:
     """Places of the partners and the accuracy at every rank."""
     z = tensors(case, "in", dtype)
-    above, level = finding.partner_ranks(contrastive_loss.cosine_logits(*z.values()))
+    cosines = contrastive_loss.cosine_logits(z["z_query"], z["z_target"])
+    above, level = finding.partner_ranks(cosines)
     top = [finding.in_batch_accuracy(**z, k=k) for k in case.config["ranks"]]
     return arrays(mid__above=above, mid__level=level, out__top=np.array(top))
 
@@ -64,8 +68,10 @@ class _Given:
 
 def retrieval(case: Case, dtype: str) -> Results:
     """Every query among its candidates."""
-    order = case.given("noise", dtype)["order"]
-    found = finding.retrieval(**case.given("in", dtype), **case.config, generator=_Given(order))
+    given = case.given("in", dtype)
+    generator = cast(np.random.Generator, _Given(case.given("noise", dtype)["order"]))
+    found = finding.retrieval(given["z_query"], given["z_target"], **case.config,
+                              generator=generator)
     return arrays(**{f"out__{name}": value for name, value in found.items()})
 
 
@@ -77,10 +83,10 @@ def collapse(case: Case, dtype: str) -> Results:
 
 def on_plateau(case: Case, dtype: str) -> Results:
     """True where the losses carry nothing."""
-    return arrays(out__stuck=finding.on_plateau(**case.given("in", dtype), **case.config))
+    return arrays(out__stuck=finding.on_plateau(case.given("in", dtype)["losses"], **case.config))
 
 
-def _fit(function: Callable, case: Case, dtype: str):
+def _fit(function: Callable[..., Probe], case: Case, dtype: str) -> tuple[Probe, np.ndarray]:
     given = case.given("in", dtype)
     given["y"] = _observed(given, "y")
     del given["observed"]
@@ -125,8 +131,8 @@ def upsample_cmr(case: Case, dtype: str) -> Results:
 
 def upsample_ecg(case: Case, dtype: str) -> Results:
     """Steps to samples."""
-    return arrays(out__trace=localisation.upsample_ecg(**tensors(case, "in", dtype),
-                                                       **case.config))
+    steps = tensors(case, "in", dtype)["steps"]
+    return arrays(out__trace=localisation.upsample_ecg(steps, case.config["samples"]))
 
 
 COMPONENTS = {function.__name__: function for function in (

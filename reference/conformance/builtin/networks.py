@@ -6,6 +6,7 @@ A component without a loss of its own has the sum of its output times `in/direct
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -24,9 +25,11 @@ from reference.transformer import (
     sincos_position_embedding,
 )
 
+Module = TypeVar("Module", bound=nn.Module)
 
-def module_of(case: Case, dtype: str, build: Callable[[], nn.Module], unused: tuple[str, ...] = ()
-              ) -> nn.Module:
+
+def module_of(case: Case, dtype: str, build: Callable[[], Module], unused: tuple[str, ...] = ()
+              ) -> Module:
     """A module with the parameters of the case, in evaluation unless the case trains.
 
     Args:
@@ -68,7 +71,7 @@ def directed(case: Case, module: nn.Module, given: dict[str, torch.Tensor],
     seen = {}
 
     def hook_of(name: str) -> Callable:
-        def keep(_part, _inputs, output: torch.Tensor) -> None:
+        def keep(_part: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
             seen[f"mid__{name}"] = output
         return keep
 

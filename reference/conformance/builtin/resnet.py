@@ -23,7 +23,7 @@ def batch_norm(case: Case, dtype: str) -> Results:
 
 def cmr_stem(case: Case, dtype: str) -> Results:
     """What reaches the first stage."""
-    def build() -> nn.Module:
+    def build() -> CMREncoder:
         model = CMREncoder(case.config["arch"])
         for stage in range(1, 5):
             setattr(model, f"layer{stage}", nn.Identity())

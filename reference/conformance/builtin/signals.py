@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -50,7 +52,7 @@ def crop(case: Case, dtype: str) -> Results:
     return arrays(mid__start=start, out__x=augmentation.crop(x, start, case.config["length"]))
 
 
-def _view(function, case: Case, dtype: str) -> Results:
+def _view(function: Callable[..., torch.Tensor], case: Case, dtype: str) -> Results:
     """A view of x from one array of noise."""
     x, noise = tensors(case, "in", dtype)["x"], tensors(case, "noise", dtype)
     return arrays(out__x=function(x, **noise, **case.config))
@@ -87,13 +89,14 @@ def heart_box(case: Case, dtype: str) -> Results:
 
 def resize(case: Case, dtype: str) -> Results:
     """The validation view."""
-    return arrays(out__image=augmentation.resize(**tensors(case, "in", dtype), **case.config))
+    image = tensors(case, "in", dtype)["image"]
+    return arrays(out__image=augmentation.resize(image, case.config["size"]))
 
 
 def _recipe(case: Case, dtype: str) -> tuple[augmentation.ImageNoise, CMRView]:
-    noise = augmentation.ImageNoise(**tensors(case, "noise", dtype))
-    return noise, CMRView(**{name: tuple(value) if isinstance(value, list) else value
-                             for name, value in case.config["view"].items()})
+    view = dict(case.config["view"])
+    view["scale"], view["ratio"] = tuple(view["scale"]), tuple(view["ratio"])
+    return augmentation.ImageNoise(**tensors(case, "noise", dtype)), CMRView(**view)
 
 
 def colour_jitter(case: Case, dtype: str) -> Results:

@@ -32,13 +32,14 @@ def _trained(case: Case, model: nn.Module, optimiser: torch.optim.Optimizer,
 
     `loss_of(step, found)` leaves its other results in `found`.
     """
-    config, steps = case.config, []
+    config = case.config
+    steps: list[Results] = []
     stage = Stage(config["steps"], 1, config["lr"], config["weight_decay"],
                   config["warmup_steps"] / config["steps"], CROP_ONLY, tuple(config["betas"]),
                   validations=1)
 
     def loss_at(rows: np.ndarray) -> torch.Tensor:
-        found = {}
+        found: dict[str, torch.Tensor] = {}
         loss = loss_of(len(steps), found)
         steps.append(arrays(**found, loss__total=loss))
         return loss
@@ -53,7 +54,10 @@ def _trained(case: Case, model: nn.Module, optimiser: torch.optim.Optimizer,
 
 
 def mdm_steps(case: Case, dtype: str) -> Results:
-    """Stage 1: AdamW on the masked autoencoder, another mask in every step."""
+    """Stage 1: AdamW on the masked autoencoder, another mask in every step.
+
+    Args, Returns: as every component.
+    """
     x, noise = tensors(case, "in", dtype)["x"], tensors(case, "noise", dtype)["mask"]
     options = _options(case, (*ENCODER, "decoder_dim", "decoder_depth", "decoder_heads",
                               "ncc_weight", "normalise_patches", "masked_only"))
@@ -71,7 +75,10 @@ def mdm_steps(case: Case, dtype: str) -> Results:
 
 
 def mmcl_steps(case: Case, dtype: str) -> Results:
-    """Stage 2: Adam on both encoders and their heads."""
+    """Stage 2: Adam on both encoders and their heads.
+
+    Args, Returns: as every component.
+    """
     config, given = case.config, tensors(case, "in", dtype)
     model = module_of(case, dtype, lambda: MMCL(
         ECGEncoder(**_options(case, ENCODER)), CMREncoder(config["cmr_arch"]), config["hidden"],
@@ -91,7 +98,10 @@ def mmcl_steps(case: Case, dtype: str) -> Results:
 
 
 def fine_tuning_steps(case: Case, dtype: str) -> Results:
-    """Stage 3: AdamW with a rate that falls towards the input."""
+    """Stage 3: AdamW with a rate that falls towards the input.
+
+    Args, Returns: as every component.
+    """
     config, given = case.config, tensors(case, "in", dtype)
     K, weight = config["phenotypes"], torch.tensor(config["positive_weight"]).to(given["ecg"].dtype)
     seen = given["observed"]

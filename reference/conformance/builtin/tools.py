@@ -6,6 +6,8 @@ of the vectors that they are held against, in their order.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -26,7 +28,7 @@ def leaves(case: Case, dtype: str) -> dict[str, torch.Tensor]:
             for name, x in tensors(case, "in", dtype).items()}
 
 
-def arrays(**values) -> Results:
+def arrays(**values: Any) -> Results:
     """Keyword `kind__name` -> vector name `kind/name`; tensors and numbers become arrays."""
     return {name.replace("__", "/", 1): np.asarray(x.detach() if torch.is_tensor(x) else x)
             for name, x in values.items()}
@@ -36,4 +38,4 @@ def gradients(case: Case, loss: torch.Tensor, inputs: dict[str, torch.Tensor]) -
     """Gradients that the case holds, of a scalar loss by its inputs; 0 where none arrives."""
     names = [name for name in inputs if f"grad/{name}" in case.entries]
     grads = torch.autograd.grad(loss, [inputs[name] for name in names], materialize_grads=True)
-    return {f"grad/{name}": grad.numpy() for name, grad in zip(names, grads)}
+    return {f"grad/{name}": grad.numpy() for name, grad in zip(names, grads, strict=True)}

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.__main__ import main
 from benchmarks.harness import projection, tables
-from tests.benchmarks.harness.test_tables import row, saved
+from tests.support.benchmarking import row, saved, step
 from tests.support.helpers import assert_close, assert_equal
-
-
-def step(operation: str, shape: str, p50: float, **other) -> dict:
-    """A timed training step whose floor is half of its time."""
-    return row(operation, p50, shape=shape, axis="step", floor=p50 / 2, **other)
 
 
 @pytest.mark.parametrize("shape, batch", [("B2", 2), ("resnet50-B256", 256),
@@ -68,14 +62,3 @@ def test_architectures_and_image_sizes_stay_apart(tmp_path):
     assert_equal("stages", {p.stage.name for p in found} == {"MMCL, ResNet-18"}, True)
     assert_equal("shapes", sorted(p.row["shape"] for p in found),
                  ["resnet18-78px-B2", "resnet18-B256"])
-
-
-def test_command(tmp_path, capsys):
-    a = saved(tmp_path / "a", step("mdm_step", "B64", 30e-3))
-    assert_equal("status", main(["project", a]), 0)
-    line = capsys.readouterr().out.splitlines()[-1]
-    for text in ("MDM", "| 87200", "| 87.2 min", "| 43.6 min", "| 2.00", "scaled from B 64 to 128"):
-        assert text in line, (text, line)
-    assert_equal("status", main(["project", saved(tmp_path / "b", row("als", 1.0))]), 2)
-    error = capsys.readouterr().err
-    assert "no timed step" in error and error.count("\n") == 1, error

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
-from types import SimpleNamespace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from benchmarks.harness import timing
-from benchmarks.harness.measure import Measure
-from benchmarks.harness.roofline import Work
+from tests.support.benchmarking import CPU, Device, needs_cuda
 from tests.support.helpers import assert_close, assert_equal
-
-CPU = torch.device("cpu")
 
 
 def test_host_clock_sees_a_sleep():
@@ -25,78 +21,6 @@ def test_host_clock_sees_a_sleep():
     elapsed = time.perf_counter() - start
     assert_equal("rounds", len(seconds), 3)
     assert min(seconds) >= 0.0095 and sum(seconds) <= elapsed, (seconds, elapsed)
-
-
-class Device:
-    """A device and its host in simulated time, in seconds: a queue of kernels, and events on it."""
-
-    hertz = 2e9
-
-    def __init__(self):
-        self.now = self.idle_at = 0.0
-        self.cycles: list[int] = []  # of the blocks
-        self.flushes = 0
-
-    def kernel(self, seconds: float, host: float = 0.0) -> None:
-        """The host takes its time to launch it, then the device, when it is idle."""
-        self.now += host
-        self.idle_at = max(self.now, self.idle_at) + seconds
-
-    def block(self, _, cycles: int) -> None:
-        """What `timing._block` does."""
-        self.cycles.append(cycles)
-        self.kernel(cycles / self.hertz)
-
-    def flush(self) -> None:
-        """What filling the buffer takes."""
-        self.flushes += 1
-        self.kernel(60e-6)
-
-    def drain(self, _) -> None:
-        """What `timing.drain` does."""
-        self.now = max(self.now, self.idle_at)
-
-    def event(self, enable_timing: bool) -> Event:
-        """What the backend's event class does."""
-        assert enable_timing
-        return Event(self)
-
-    @classmethod
-    def clock(cls, monkeypatch, ahead: bool) -> tuple[Device, timing.EventClock]:
-        """A simulated device in the place of the CPU, and a clock of it."""
-        device = cls()
-        for name, value in (("_event_type", lambda _: device.event), ("_block", device.block),
-                            ("drain", device.drain), ("FLUSH_BYTES", 1024)):
-            monkeypatch.setattr(timing, name, value)
-        monkeypatch.setattr(timing.time, "perf_counter", lambda: device.now)
-        timer = timing.EventClock(CPU, ahead)
-        assert timer._buffer.nbytes == 1024
-        timer._buffer = SimpleNamespace(zero_=device.flush)
-        return device, timer
-
-
-class Event:
-    """An event of a simulated device."""
-
-    def __init__(self, device: Device):
-        self.device, self.at = device, math.nan
-
-    def record(self) -> None:
-        """It happens when all that was queued before is done."""
-        self.at = max(self.device.now, self.device.idle_at)
-
-    def query(self) -> bool:
-        """Whether it has happened."""
-        return self.at <= self.device.now
-
-    def synchronize(self) -> None:
-        """The host waits for it."""
-        self.device.now = max(self.device.now, self.at)
-
-    def elapsed_time(self, other: Event) -> float:
-        """Milliseconds, of two events that have happened."""
-        assert self.query() and other.query()
-        return 1e3 * (other.at - self.at)
 
 
 @pytest.mark.parametrize("ahead, seconds", [(False, 35e-6), (True, 20e-6)])
@@ -163,37 +87,6 @@ def test_block_has_a_longest_length(monkeypatch):
     assert_equal("late", timer.learned(20)["late"], 20)
 
 
-class Rounds:
-    """As much of pytest-benchmark's fixture as a row needs."""
-
-    def __init__(self):
-        self._precisions, self.disabled, self.extra_info = {}, False, {}
-        self.stats = SimpleNamespace(stats=SimpleNamespace(data=[]))
-
-    def pedantic(self, function, rounds: int, warmup_rounds: int, setup) -> None:
-        """Time the function by the clock that the row has set."""
-        def body() -> None:
-            arguments, _ = setup()
-            function(*arguments)
-
-        self.stats.stats.data = timing.durations(body, self._timer, rounds, warmup_rounds)
-
-
-def test_row_tells_late_rounds_and_the_clock_rate(monkeypatch):
-    device, timer = Device.clock(monkeypatch, ahead=True)
-    suite, benchmark = Measure(CPU, rounds=5), Rounds()
-    suite._clocks[CPU, "graph"] = timer
-    suite._ceilings[CPU] = {"copy": 1e9, "float32": 1e12, "launch graph": 1e-6}
-    row = {"operation": "f", "mode": "graph", **Work(0, 100)._asdict()}
-    slow = iter([1e-3, 1e-3, 9e-3, 1e-3, 1e-3, 1e-3])  # one warm-up round, then five
-    timer._cycles, timer._late = timer._cycles + 1, [True]  # of an earlier row
-    suite._time([lambda: device.kernel(1e-6, host=next(slow))], row, CPU, "graph", benchmark)
-    assert_equal("late", row["late"], 1, "that of 9 ms; the first 1 ms was in the warm-up")
-    assert_close("clock rate", row["clock_hz"], 2e9, rtol=1e-9)
-    assert_equal("JSON", benchmark.extra_info["late"], 1)
-    assert_equal("first block", device.cycles[0], timing.BLOCK_CYCLES)
-
-
 def test_only_a_clock_ahead_learns(monkeypatch):
     device, timer = Device.clock(monkeypatch, ahead=False)
     timing.durations(lambda: device.kernel(1e-6), timer, rounds=2)
@@ -213,7 +106,7 @@ def test_clock_refuses_what_the_device_lacks():
     assert_equal("modes", "/".join(timing.modes(CPU)), "host")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 @pytest.mark.parametrize("mode", ["stream", "graph"])
 def test_device_clocks_agree_with_a_copy_of_known_length(mode):
     device = timing.accelerator()
@@ -250,16 +143,16 @@ def test_host_clock_brackets_a_body_that_reads_the_same_clock():
     before = time.perf_counter()
     seconds = timing.durations(body, timing.HostClock(CPU), rounds=3, warm_up=0)
     total = time.perf_counter() - before
-    assert all(s >= i >= 2e-3 for s, i in zip(seconds, inside)), (seconds, inside)
+    assert all(s >= i >= 2e-3 for s, i in zip(seconds, inside, strict=True)), (seconds, inside)
     assert sum(seconds) <= total, (seconds, total)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 @pytest.mark.parametrize("mode", ["stream", "graph"])
 def test_device_clock_scales_with_a_sleep_of_known_cycles(mode):
     device = timing.accelerator()
     clock = timing.clock(device, mode)
-    short, long = (sorted(timing.durations(lambda: torch.cuda._sleep(n), clock, 15))[7]
+    short, long = (sorted(timing.durations(partial(torch.cuda._sleep, n), clock, 15))[7]
                    for n in (2_000_000, 20_000_000))
     assert_close("cycles a second", 18e6 / (long - short) / 1e9, 1.5, atol=1.0)
     assert_close("ratio", long / short, 10, rtol=0.1)

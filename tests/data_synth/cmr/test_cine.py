@@ -13,12 +13,12 @@ from data_synth.cmr import cine, tissue
 from data_synth.heart import geometry, physiology
 from data_synth.heart.phenotypes import phenotypes
 from data_synth.heart.segments import ANGLES
-from tests.data_synth.heart.test_geometry import average, hearts
+from tests.support.hearts import average, hearts
 from tests.support.helpers import assert_close, assert_equal, assert_shape
 
 COUNT = 300
 SEPTAL_HALF = np.abs(ANGLES - 90.0) < 90.0
-PIXEL = 1.8
+PIXEL = 1.8  # mm
 
 
 def rng(seed=11):
@@ -81,7 +81,7 @@ def test_render_is_deterministic_and_draws_a_fixed_count():
 def test_render_knows_nothing_but_the_anatomy():
     plain = cine.render(hearts(), rng())
     labelled = cine.render(hearts(cad=1.0, af=1.0, dm=1.0, heart_rate=99.0, male=1.0), rng())
-    for got, want in zip(labelled, plain):
+    for got, want in zip(labelled, plain, strict=True):
         assert_equal("cine", got, want)
 
 
@@ -127,7 +127,7 @@ def axis_of(mask):
 
 def test_render_place_and_direction(population):
     centres, directions = [], []
-    for heart, _, mask, _ in population:
+    for _, _, mask, _ in population:
         points = np.argwhere(mask[0] > 0)
         centres.append((points.max(axis=0) + points.min(axis=0)) / 2)
         row, column = axis_of(mask) - np.argwhere(mask[0] == cine.RV_BLOOD).mean(axis=0)
@@ -169,12 +169,12 @@ def test_window_is_the_whole_one_near_the_heart(beyond):
         z = np.random.default_rng(9 + subject).standard_normal(3)
         whole, part = cine._window(cut, z), cine._window(cut, z, 0.0, beyond)
         inside = tuple(slice(p.start - w.start, p.stop - w.start)
-                       for w, p in zip(whole[:2], part[:2]))
+                       for w, p in zip(whole[:2], part[:2], strict=True))
         for name in ("rho", "theta", "across", "along"):
             assert np.array_equal(getattr(whole, name)[inside], getattr(part, name)), name
         assert np.array_equal(whole.up[inside[0]], part.up)
         assert np.array_equal(whole.leftwards[inside[1]], part.leftwards)
-        endo, epi, right = cine._distances(cut, whole)
+        _, epi, right = cine._distances(cut, whole)
         left_out = np.ones((cine.WINDOW, cine.WINDOW), bool)
         left_out[inside] = False
         assert left_out.any() == (beyond < 1e4)
@@ -364,39 +364,15 @@ def test_slice_offset_changes_the_image_and_not_the_phenotypes():
 def test_patient_roll_turns_heart_and_chest_together():
     heart, turned = average(), []
     for roll in (-8.0, 8.0):
-        image, mask = cine.paint(heart, scene(roll=roll))
+        _, mask = cine.paint(heart, scene(roll=roll))
         row, column = axis_of(mask) - np.argwhere(mask[0] == cine.RV_BLOOD).mean(axis=0)
         turned.append(math.degrees(math.atan2(row, column)))
     assert_close("septum", turned[1] - turned[0], 16.0, atol=1.5)
     left, right = (cine.paint(heart, scene(roll=roll))[0][0] for roll in (-8.0, 8.0))
     assert np.abs(left - right)[160:].max() > .3, "the chest turns as well"
-    colour, flat = tissue.contrast(np.zeros(8)), np.zeros((210, 210), np.float32)
-    angles = []
-    for roll in (-8.0, 0.0, 8.0):
-        body, _ = tissue.body(26.5, colour, np.zeros(tissue.BODY_DRAWS), flat, roll)
-        bright = np.argwhere((np.abs(body - 1.1) < .05) & (np.indices((210, 210))[0] > 130))
-        row, column = bright.mean(axis=0) - (103, 105)  # spinal fluid, below the chest's middle
-        angles.append(math.degrees(math.atan2(-column, row)))  # clockwise from straight down
-        chest = np.argwhere(body > .02)
-        moment = np.cov(chest.T)  # wider than high; its long axis turns with the patient
-        angles.append(math.degrees(.5 * math.atan2(2 * moment[0, 1], moment[1, 1] - moment[0, 0])))
-    assert_close("spine", np.diff(angles[0::2]), [8, 8], atol=.8)
-    assert_close("chest", np.diff(angles[1::2]), [8, 8], atol=1.0)
 
 
-def test_liver_moves_between_frames():
-    """A ramp of one per row falls by the shift at the dome and stays where the heart is not."""
-    ramp = np.repeat(np.arange(210, dtype=np.float32)[:, None], 210, axis=1)
-    for shift in (-.6, .6):
-        moved = ramp.copy()
-        tissue.beat(moved, shift)
-        moved -= ramp
-        assert_close("dome", moved[146, 72], -shift, atol=1e-4)
-        assert_equal("far away", moved[:101].any() or moved[192:].any() or moved[:, 118:].any(),
-                     False)
-    still = ramp.copy()
-    tissue.beat(still, 0.0)
-    assert_equal("still", still, ramp)
+def test_liver_moves_between_frames_and_the_heart_does_not():
     image, _ = cine.paint(average(), scene(mid=.5, es=-.5))
     still, mask = cine.paint(average(), scene())
     assert_equal("first frame", image[0], still[0])
@@ -421,7 +397,7 @@ def test_private_latents_of_the_image():
         assert_close(name, got[name], value, rtol=1e-9)
 
 
-# ---- tissue --------------------------------------------------------------------------------------
+# ---- point spread and dark arcs ------------------------------------------------------------------
 
 def test_blur_keeps_the_sum_and_has_its_variance():
     image = np.zeros((210, 210), np.float32)
@@ -444,71 +420,13 @@ def test_blur_against_a_loop_and_its_borders():
     assert_close("blurred", image, want, atol=1e-6)
 
 
-def test_banding_touches_one_in_ten(population):
+def test_banding_touches_one_in_ten():
     quiet = cine._banding(np.full(8, .5), np.zeros(3))
     assert_equal("no banding", quiet, 1)
     arcs = cine._banding(np.full(8, .05), np.zeros(3))
     assert_shape("banding", arcs, (210, 210))
     assert_close("depth", arcs.min(), .55, atol=.01)
     assert .6 < np.mean(arcs > .95) < .95
-
-
-def test_coil_is_brighter_in_front():
-    gain = tissue.coil(np.zeros(4))
-    assert_close("at the heart", gain[84, 108], 1.0, atol=1e-6)
-    assert gain[40, 108] > 1.05 > gain[130, 108]
-    assert gain[30:170, 40:180].min() > .7 and gain[30:170, 40:180].max() < 1.35
-
-
-def test_contrast_does_not_leave_its_order():
-    for z in (np.zeros(8), np.full(8, -9.0), np.full(8, 9.0)):
-        c = tissue.contrast(z)
-        assert c.lung < c.muscle < c.rv_blood and c.muscle < c.fat
-    assert_close("muscle", tissue.contrast(np.zeros(8)).muscle, .42, rtol=1e-12)
-
-
-def test_body_fat_thickness():
-    """At the chest's side the outer fat is .85 (15 / 1.8) (BMI / 26.5)^1.5 pixels wide."""
-    colour = tissue.contrast(np.zeros(8))
-    for bmi in (20.0, 26.5, 35.0):
-        flat = np.zeros((210, 210), np.float32)
-        image, _ = tissue.body(bmi, colour, np.zeros(tissue.BODY_DRAWS), flat)
-        row = image[102, :60]
-        width = (row / colour.fat)[row > .6].sum()
-        assert_close("fat", width, 15 / 1.8 * (bmi / 26.5) ** 1.5 * .85, atol=1.2)
-
-
-def test_paint_lays_an_ellipse_of_the_right_area():
-    image = np.full((210, 210), .2, np.float32)
-    tissue._paint(image, (100.3, 90.6, 22.0, 31.0), .7)
-    assert_close("inside", image[90:110, 80:100], np.full((20, 20), .7), atol=1e-6)
-    assert_close("outside", image[:70], np.full((70, 210), .2), atol=1e-6)
-    assert_close("area", (image - .2).sum() / .5, math.pi * 22 * 31, rtol=.005)
-    tissue._surround(image, (100.3, 90.6, 40.0, 50.0), .1)
-    assert_equal("surround", image[5, 5], np.float32(.1))
-    assert_close("inside stays", image[100, 90], .7, atol=1e-6)
-
-
-def test_vessels_are_ellipses_of_the_lung():
-    places = [(60.3, 80.9), (100.6, 3.2), (207.8, 120.1), (61.0, 82.0)]  # two at borders, two meet
-    for roll in (0.0, .3):
-        pose = tissue.Pose(103.0, 105.0, math.sin(roll), math.cos(roll))
-        image, want = (np.full((210, 210), .06, np.float32) for _ in range(2))
-        tissue._vessels(image, places, pose)
-        for row, column in places:  # `_paint` turns places by itself
-            down, right = row - pose.y, column - pose.x
-            upright = (pose.y + pose.cos * down - pose.sin * right,
-                       pose.x + pose.sin * down + pose.cos * right)
-            tissue._paint(want, (*upright, 1.6, 2.4), .4, pose)
-        assert_close("vessels", image, want, atol=1e-4)
-        assert image.max() > .39
-
-
-def test_texture_is_smooth_and_scaled():
-    field = tissue.texture(rng().standard_normal((27, 27), dtype=np.float32), .05)
-    assert_shape("texture", field, (210, 210))
-    assert .02 < field.std() < .06
-    assert np.abs(np.diff(field, axis=0)).max() < .05
 
 
 def test_render_larger_heart_is_larger():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from data_synth.cmr.section import section
 from data_synth.heart.phenotypes import phenotypes
-from tests.data_synth.heart.test_geometry import hat, hearts
+from tests.support.hearts import hat, hearts
 from tests.support.helpers import assert_close, assert_equal
 
 
@@ -48,7 +49,7 @@ def test_section(offset, lbbb):
 def test_section_shrinks_towards_the_apex_and_leaves_the_heart_alone():
     heart = hearts()
     areas = [np.mean(section(heart, offset)[0][0] ** 2) for offset in (-6., -3., 0., 3., 6.)]
-    assert all(b < a for a, b in zip(areas, areas[1:]))
+    assert all(b < a for a, b in pairwise(areas))
     before = phenotypes(heart, {"heart_rate": 60.0})
     section(heart, 5.0)
     assert_equal("phenotypes", phenotypes(heart, {"heart_rate": 60.0}), before)
@@ -56,5 +57,5 @@ def test_section_shrinks_towards_the_apex_and_leaves_the_heart_alone():
 
 @pytest.mark.parametrize("offset", [6.1, -7.0, math.nan])
 def test_section_refuses(offset):
-    with pytest.raises(ValueError, match="offset=.*-6.0..6.0"):
+    with pytest.raises(ValueError, match=r"offset=.*-6\.0\.\.6\.0"):
         section(hearts(), offset)

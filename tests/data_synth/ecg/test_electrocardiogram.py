@@ -9,25 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_synth.audit import estimators
+from data_synth.audit.measures import ecg_features
 from data_synth.ecg import electrocardiogram, leads, rhythm, waves
 from data_synth.ecg.features import PRIVATE_SD, SWITCHES, couple, features
+from data_synth.ecg.leads import EIGHT_ROWS, LEAD
 from data_synth.heart import physiology
+from data_synth.realism.delineation import BEFORE, PER_LEAD, delineate
 from data_synth.streams import generator
-from tests.data_synth.ecg.test_features import person
+from tests.support.hearts import person, residual
 from tests.support.helpers import assert_close, assert_equal, assert_shape
 from tests.support.strategies import seeds
-from tests.support.synth_measures import features as measure
-from tests.support.synth_measures import (
-    held_out_correlation,
-    median_beat,
-    qrs_bounds,
-    r_peaks,
-    residual,
-    vector,
-)
 
-LEAD = {name: k for k, name in enumerate(
-    ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"))}
+FIDUCIAL = round(500 * BEFORE)  # sample of a median beat
 SCAR = {"mi": 1.0, "scar_size": 30.0, "scar_transmurality": 1.0}
 COUNT = 1200
 
@@ -42,6 +36,13 @@ def clear(**changes):
     base = {"lbbb": 0.0, "rbbb": 0.0, "mi": 0.0, "scar_size": 0.0, "scar_transmurality": 0.0,
             "af_now": 0.0, "dcm": 0.0, "dm": 0.0}
     return record(subject=4, ecg_noise=0.0, **{**base, **changes})
+
+
+def measure(ecg):
+    """Delineated values, and amplitudes by wave and lead."""
+    seen = delineate(ecg)
+    return seen.values | {wave: dict(zip(LEAD, row, strict=True))
+                          for wave, row in zip(PER_LEAD, seen.leads, strict=True)}
 
 
 def feature(subject, coupling=1.0):
@@ -103,19 +104,20 @@ def test_coupling_one_shows_every_edge(change):
 
 @pytest.mark.parametrize("rate", [45, 62, 95])
 def test_rate_and_qt(rate):
-    got = measure(clear(heart_rate=float(rate)))
-    assert_close("rate", got["rate"], rate, rtol=.05)
+    seen = delineate(clear(heart_rate=float(rate)))
+    assert_close("rate", seen.values["rate"], rate, rtol=.05)
     qt = 412 * (60 / rate) ** (1 / 3)
-    assert_close("T peak", got["t_time"], qt - 85 - 36, atol=25)
+    t_peak = 2 * (seen.bounds[2] - FIDUCIAL) - seen.values["tp_te"]
+    assert_close("T peak", t_peak, qt - 85 - 36, atol=13)  # measured 4 to 7 ms early
 
 
 def test_qrs_duration_follows_the_feature():
     subjects = [s for s in range(160) if not person(s)["lbbb"] + person(s)["rbbb"]]
     wanted = np.array([feature(s).qrs * 1000 for s in subjects])
     got = np.array([measure(record(s))["qrs"] for s in subjects])
-    assert_close("mean", got.mean(), wanted.mean(), atol=4)
-    assert np.corrcoef(got, wanted)[0, 1] > .7
-    assert_close("slope", np.polyfit(wanted, got, 1)[0], 1.0, atol=.25)
+    assert_close("mean", got.mean(), wanted.mean(), atol=4)  # 3 ms longer: flanks have no end
+    assert np.corrcoef(got, wanted)[0, 1] > .8  # measured .89, four SE less
+    assert_close("slope", np.polyfit(wanted, got, 1)[0], 1.0, atol=.2)
 
 
 def test_frontal_axis_follows_the_feature():
@@ -128,53 +130,55 @@ def test_frontal_axis_follows_the_feature():
 def test_mass_raises_voltage_and_the_ratio_to_p_and_t():
     thin, thick = measure(clear(lvm=80.0)), measure(clear(lvm=110.0))
     for lead in ("I", "V5", "V6"):
-        ratio = thick["r"][LEAD[lead]] / thin["r"][LEAD[lead]]
+        ratio = thick["r"][lead] / thin["r"][lead]
         assert_close(lead, ratio, (110 / 80) ** .42, rtol=.04)
-        assert thick["t"][LEAD[lead]] < thin["t"][LEAD[lead]]
-    assert_close("P in II", thick["p"][1], thin["p"][1], rtol=.12)
+        assert thick["t"][lead] < thin["t"][lead]
+    assert_close("P in II", thick["p_height"], thin["p_height"], rtol=.05)
     strain = measure(clear(lvm=260.0))
-    assert strain["t"][LEAD["V6"]] < 0 < thin["t"][LEAD["V6"]]
+    assert strain["t"]["V6"] < 0 < thin["t"]["V6"]
 
 
 def test_left_bundle_branch_block():
-    well, ill = median_beat(clear()), median_beat(clear(lbbb=1.0))
-    tall = [np.count_nonzero(x[LEAD["V6"], 90:230] > .5 * x[LEAD["V6"], 90:230].max())
-            for x in (well, ill)]
+    records = clear(), clear(lbbb=1.0)
+    beats = [delineate(record).beat[LEAD["V6"], FIDUCIAL - 60:FIDUCIAL + 80] for record in records]
+    tall = [np.count_nonzero(beat > .5 * beat.max()) for beat in beats]
     assert tall[1] > 2 * tall[0] and tall[1] > 40, f"half-width of R {tall} samples"
-    qrs, t = ill[:, 90:168], ill[:, 235:275]
-    assert qrs[LEAD["V1"]].max() < .15 and qrs[LEAD["V1"]].min() < -.5
+    ill = measure(records[1])
+    assert ill["qrs"] > 120 and ill["r_time_v5"] > 60
+    assert ill["r"]["V1"] < .15 and max(ill["q"]["V1"], ill["s"]["V1"]) > .5
     for lead in ("I", "V6"):
-        assert qrs[LEAD[lead]].min() > -.1 and qrs[LEAD[lead]].max() > .3
-        assert t[LEAD[lead]].mean() < .05
-    assert t[LEAD["V1"]].mean() > .15  # against the QRS
+        assert ill["q"][lead] == 0 and ill["s"][lead] < .12 and ill["r"][lead] > .3
+        assert ill["t"][lead] < -.05
+    assert ill["t"]["V1"] > .15  # against the QRS
 
 
 def test_right_bundle_branch_block():
-    beat = median_beat(clear(rbbb=1.0))
-    first, last = qrs_bounds(beat)
+    seen = delineate(clear(rbbb=1.0))
+    first, last, _ = seen.bounds
     assert 105 <= 2 * (last - first) <= 150
-    beat = beat - beat[:, first - 10:first - 4].mean(1, keepdims=True)
     late = slice(last - 22, last - 2)
-    v1 = beat[LEAD["V1"], first:last]
-    assert v1.argmax() > v1.argmin() and v1.max() > .25, "R' after S"
-    assert beat[LEAD["I"], late].min() < -.08 and beat[LEAD["V6"], late].min() < -.1
+    v1 = seen.beat[LEAD["V1"], first:last]
+    assert v1.argmax() > v1.argmin() and v1.max() > .35, "R' after S"  # r is .28 without block
+    assert seen.beat[LEAD["I"], late].min() < -.1 and seen.beat[LEAD["V6"], late].min() < -.1
 
 
 def test_fibrillation_is_irregular_without_p_waves():
-    spread, regular, p_wave, f_waves = [], [], [], []
+    rows = []
     for subject in range(40):
-        ill, well = record(subject, af_now=1.0), record(subject, af_now=0.0)
-        spread.append(measure(ill)["irregularity"])
-        regular.append(measure(well)["irregularity"])
-        p_wave.append((measure(ill)["p"][1], measure(well)["p"][1]))
-        rise = [[x[LEAD["V1"], p - 60] - x[LEAD["V1"], p - 85] for p in r_peaks(x)[1:]]
-                for x in (ill, well)]  # over 50 ms, at the same place of every beat
-        f_waves.append(np.std(rise[0]) > 1.3 * np.std(rise[1]))
+        for af_now in (1.0, 0.0):
+            ecg = record(subject, af_now=af_now)
+            seen = delineate(ecg)
+            rise = [ecg[LEAD["V1"], k - 60] - ecg[LEAD["V1"], k - 85]
+                    for k in seen.beats[1:]]  # over 50 ms, at the same place of every beat
+            rows.append([seen.values[name] for name in ("rr_cv", "p_seen", "p_height")]
+                        + [np.std(rise)])
+    (spread, p_ill, _, f_ill), (regular, p_well, height, f_well) = np.reshape(
+        rows, (40, 2, 4)).transpose(1, 2, 0)
     assert np.median(spread) > .15 > .08 > np.median(regular)
     assert np.median(spread) > 3 * np.median(regular)
-    ill, well = np.median(p_wave, axis=0)
-    assert well > .09 and ill < .75 * well
-    assert np.mean(f_waves) > .75
+    assert p_ill.mean() < .5 < .9 < p_well.mean()  # measured .23, and 4 SE of 40
+    assert np.median(height) > .09
+    assert np.mean(f_ill > 1.3 * f_well) > .75
 
 
 @pytest.mark.parametrize("territory, taken, mirror", [
@@ -183,33 +187,34 @@ def test_infarct_takes_the_early_forces_and_turns_t_away(territory, taken, mirro
     scar = {**SCAR, "scar_territory": float(territory)}
     private = electrocardiogram.draw_private(generator(0, 4, "ecg"))
     assert private.uniform["q_wave"] < .99  # this subject's Q wave is expressed at 30 %
-    well, ill = median_beat(clear()), median_beat(clear(**scar))
-    first, _ = qrs_bounds(well)
-    early = slice(first, first + 22)
-    t = slice(280, 320)
-    for lead in taken:
-        lost = (ill - well)[LEAD[lead], early].min()
-        assert lost < -.2, f"{lead}: {lost} mV"
-        assert ill[LEAD[lead], t].mean() < well[LEAD[lead], t].mean() - .05, f"T in {lead}"
+    well = clear()
+    seen = delineate(well)
+    window = seen.beats[seen.normal][:, None] + np.arange(-FIDUCIAL, 200)  # of the same beats
+    change = np.median((clear(**scar) - well)[:, window], axis=1)  # [12, W] mV
+    early, t = slice(seen.bounds[0], seen.bounds[0] + 22), slice(FIDUCIAL + 130, FIDUCIAL + 170)
+    for lead in taken:  # about half of the least of the seven: .56 mV, and .23 mV of T
+        lost = change[LEAD[lead], early].min()
+        assert lost < -.3, f"{lead}: {lost} mV"
+        assert change[LEAD[lead], t].mean() < -.1, f"T in {lead}"
     if mirror:
-        assert (ill - well)[LEAD[mirror], early].max() > .1
+        assert change[LEAD[mirror], early].max() > .3
 
 
 def test_diabetes_and_sbp_flatten_t_and_diabetes_steadies_the_rate():
     well, ill = clear(), clear(dm=1.0)
-    assert_close("T in V4", measure(ill)["t"][LEAD["V4"]] / measure(well)["t"][LEAD["V4"]],
-                 np.exp(-.1), atol=.03)
-    rr = [np.diff(r_peaks(x)).std() for x in (well, ill)]
-    assert rr[1] < .9 * rr[0]
+    assert_close("T in V4", measure(ill)["t"]["V4"] / measure(well)["t"]["V4"], np.exp(-.1),
+                 atol=.03)
+    rr = [np.diff(delineate(x).beats).std() for x in (well, ill)]
+    assert_close("spread of RR", rr[1] / rr[0], 1 / 1.35, atol=.1)  # RR in whole samples
 
 
 def test_beats_vary_and_the_record_is_not_a_dipole():
     ecg = record(4)
-    heights = np.array([ecg[LEAD["V5"], p - 30:p + 30].max() for p in r_peaks(ecg)[1:-1]])
+    heights = np.array([ecg[LEAD["V5"], k - 30:k + 30].max() for k in delineate(ecg).beats[1:-1]])
     assert .01 < heights.std() / heights.mean() < .12
     beyond = []
     for subject in range(60):
-        beat = median_beat(record(subject))[[0, 1, 6, 7, 8, 9, 10, 11], 110:190]
+        beat = delineate(record(subject)).beat[EIGHT_ROWS, FIDUCIAL - 40:FIDUCIAL + 40]
         energy = np.linalg.svd(beat, compute_uv=False) ** 2
         beyond.append(1 - energy[:3].sum() / energy.sum())
     assert .007 < np.mean(beyond) < .03, f"energy beyond three components {np.mean(beyond)}"
@@ -272,55 +277,71 @@ def test_ventricular_ectopic_beat():
 
 @pytest.fixture(scope="module")
 def population():
+    """Latents, demographics, and the records' features by (coupling, noise), of COUNT persons."""
     people = [person(subject, 1) for subject in range(COUNT)]
     table = {name: np.array([p[name] for p in people]) for name in people[0]}
     demographics = np.stack([table[name] for name in physiology.DEMOGRAPHICS], 1)
-    shown = {(1.0, 1.0): [], (0.0, 1.0): [], (1.0, .5): []}
-    for subject, p in enumerate(people):
-        private = electrocardiogram.draw_private(generator(1, subject, "ecg"))
-        for dials, rows in shown.items():
-            rows.append(vector(electrocardiogram.trace(p, private, *dials)))
-    return table, demographics, {dials: np.array(rows) for dials, rows in shown.items()}
+    shown = {}
+    for dials, count in (((1.0, 1.0), COUNT), ((0.0, 1.0), COUNT), ((1.0, .5), COUNT // 2)):
+        shown[dials] = np.array([ecg_features(electrocardiogram.render(
+            p, generator(1, subject, "ecg"), *dials)) for subject, p in enumerate(people[:count])])
+    return table, demographics, shown
+
+
+def told(inputs, target):
+    """r of the target with its cross-fitted prediction from the inputs."""
+    return estimators.correlation(estimators.predict(inputs, target, 20.0), target)
 
 
 def test_population_amplitudes(population):
     table, _, shown = population
-    man, x = table["male"] > .5, shown[1.0, 1.0]
-    r, s, t = x[:, 4:16], x[:, 16:28], x[:, 28:40]
-    sokolow = np.maximum(r[:, 10], r[:, 11]) - s[:, 6]
+    x = shown[1.0, 1.0]
+    r, s = np.exp(x[:, 7:23].reshape(COUNT, 2, 8).swapaxes(0, 1)) - .02  # mV, eight leads
+    t, p = x[:, 23:31], x[:, 39:47]
+    axis = np.degrees(np.arctan2(x[:, 5], x[:, 4]))
+    sokolow = s[:, 2] + np.maximum(r[:, 6], r[:, 7])
     for name, value, low, high in (
-            ("QRS", x[:, 0].mean(), 86, 97), ("QRS, men - women", x[man, 0].mean()
-             - x[~man, 0].mean(), 5, 12), ("QRS SD", x[:, 0].std(), 8, 16),
-            ("rate", x[:, 1].mean(), 60, 67), ("axis", np.median(x[:, 3]), 10, 40),
+            ("rate", x[:, 0].mean(), 60, 67), ("axis", np.median(axis), 10, 40),
             ("Sokolow", sokolow.mean(), 1.6, 2.2), ("Sokolow SD", sokolow.std(), .45, .9),
-            ("SV1", -s[:, 6].mean(), .55, .95), ("SV2", -s[:, 7].mean(), .5, 1.0),
-            ("RV2", r[:, 7].mean(), .3, .65), ("T in V2", t[:, 7].mean(), .15, .35),
-            ("T in II", t[:, 1].mean(), .18, .35), ("P in II", x[:, 54].mean(), .08, .16)):
+            ("SV1", s[:, 2].mean(), .55, .95), ("SV2", s[:, 3].mean(), .5, 1.0),
+            ("RV2", r[:, 3].mean(), .3, .65), ("T in V2", t[:, 3].mean(), .15, .35),
+            ("T in II", t[:, 1].mean(), .12, .25),  # at the time of T in all leads, not at its peak
+            ("P in II", p[:, 1].mean(), .08, .16)):
         assert low < value < high, f"{name}={value:.3f}, but should be in {low}..{high}"
-    assert np.corrcoef(table["bmi"], x[:, 3])[0, 1] < -.33
-    lvmi = table["lvm"] / table["bsa"]
-    assert .15 < np.corrcoef(sokolow, lvmi)[0, 1] < .45
+    assert np.corrcoef(table["bmi"], axis)[0, 1] < -.33
+    assert .15 < np.corrcoef(sokolow, table["lvm"] / table["bsa"])[0, 1] < .45
+
+
+def test_population_qrs_duration():
+    people = [person(subject, 1) for subject in range(COUNT // 4)]
+    qrs = np.array([delineate(electrocardiogram.render(p, generator(1, subject, "ecg")))
+                    .values["qrs"] for subject, p in enumerate(people)])
+    man = np.array([p["male"] for p in people]) > .5
+    for name, value, low, high in (
+            ("QRS", qrs.mean(), 86, 97), ("SD", qrs.std(), 8, 16),
+            ("men - women", qrs[man].mean() - qrs[~man].mean(), 5, 14)):  # 9.9 of 1,200, SE 1.5
+        assert low < value < high, f"{name}={value:.3f}, but should be in {low}..{high}"
 
 
 @pytest.mark.parametrize("name, low, high, partial", [
-    ("lvm", .48, .72, .30), ("lvedv", .45, .68, .28), ("rvedv", .38, .65, .20),
-    ("lvef", .15, .50, .03)])
+    ("lvm", .42, .75, .26), ("lvedv", .40, .65, .28), ("rvedv", .36, .65, .24),
+    ("lvef", .08, .50, .03)])
 def test_ecg_predicts_the_heart_within_the_published_band(population, name, low, high, partial):
+    """At most what is published; at least what was measured less four SE of 1,200 subjects."""
     table, demographics, shown = population
     left = residual(table[name], demographics)
-    r = held_out_correlation(shown[1.0, 1.0], table[name])
+    r = told(shown[1.0, 1.0], table[name])
     assert low < r < high, f"r={r:.3f}, but should be in {low}..{high}"
-    assert held_out_correlation(shown[1.0, 1.0], left) > partial
-    chance = 4 / np.sqrt(COUNT / 3)
-    assert abs(held_out_correlation(shown[0.0, 1.0], left)) < chance
+    assert told(shown[1.0, 1.0], left) > partial
+    assert abs(told(shown[0.0, 1.0], left)) < 4 / np.sqrt(COUNT)
 
 
 def test_less_noise_shows_more(population):
     table, demographics, shown = population
     for name in ("lvm", "lvedv", "lvef"):
-        left = residual(table[name], demographics)
-        clearer = held_out_correlation(shown[1.0, .5], left)
-        assert clearer > held_out_correlation(shown[1.0, 1.0], left) + .03, name
+        left = residual(table[name], demographics)[:COUNT // 2]
+        less, more = shown[1.0, .5], shown[1.0, 1.0][:COUNT // 2]
+        assert told(less, left) > told(more, left) + .05, name  # measured .13 or more
 
 
 def test_faults_reach_the_record():
@@ -335,9 +356,11 @@ def test_faults_reach_the_record():
     assert_equal("chest", swapped[6:], right[6:])
     high = electrocardiogram.trace(p, private._replace(faults=private.faults._replace(chest=6)))
     assert_equal("other leads", high[[0, 1, 8, 9, 10, 11]], right[[0, 1, 8, 9, 10, 11]])
-    first, _ = qrs_bounds(median_beat(right))
-    p_wave = [median_beat(x)[LEAD["V2"], first - 70:first - 20].mean() for x in (right, high)]
-    assert p_wave[1] < p_wave[0] - .01, f"P in V2 {p_wave}"
+    first = delineate(right).bounds[0]
+    beats = [delineate(x).beat[LEAD["V2"]] for x in (right, high)]
+    p_wave = [beat[first - 100:first - 20].max() for beat in beats]
+    assert p_wave[1] < p_wave[0] - .015, f"P in V2 {p_wave}"  # measured .028 mV less
+    assert beats[1][first:].max() < beats[0][first:].max() - .03, "r in V2"  # .07 mV less
     loose = private.faults._replace(burst=1.0, electrode=8, start=2000)
     moved = electrocardiogram.trace(p, private._replace(faults=loose)) - right
     assert np.abs(moved[LEAD["V6"]]).max() > .5 and not moved[:11].any()

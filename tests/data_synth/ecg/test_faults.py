@@ -28,8 +28,8 @@ def test_draw_prevalence(drawn):
         assert_close(name, np.mean(got), want, atol=4 * np.sqrt(want / COUNT))
     assert {f.chest for f in drawn} == set(range(7))
     sizes = np.array([f.burst for f in drawn if f.burst])
-    assert .25 <= sizes.min() < .35 and .9 < sizes.max() <= 1
-    assert all(0 <= f.start and f.start + f.length <= 5000 and 240 <= f.length <= 600
+    assert sizes.min() >= .25 and sizes.min() < .35 and .9 < sizes.max() <= 1
+    assert all(f.start >= 0 and f.start + f.length <= 5000 and 240 <= f.length <= 600
                and 2 <= f.frequency <= 6 for f in drawn)
     assert {f.electrode for f in drawn} == set(range(9))
 

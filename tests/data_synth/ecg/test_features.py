@@ -12,21 +12,13 @@ from hypothesis import strategies as st
 from data_synth.ecg import features as module
 from data_synth.ecg.features import PRIVATE_SD, SWITCHES, couple, features
 from data_synth.heart import physiology
+from tests.support.hearts import person
 from tests.support.helpers import assert_close, assert_equal
 from tests.support.strategies import seeds
 
 NEVER = dict.fromkeys(SWITCHES, 1 - 1e-12)  # uniform numbers that express nothing below c = 1
 ALWAYS = dict.fromkeys(SWITCHES, 0.0)
 ZERO = dict.fromkeys(PRIVATE_SD, 0.0)
-
-
-def person(subject: int = 4, seed: int = 0, **changes) -> dict[str, float]:
-    """Physiology whose geometry realised its targets exactly."""
-    p = physiology.sample(subject, seed)
-    stroke = p["lvedv_target"] * p["ef_target"] / 100
-    p.update(lvedv=p["lvedv_target"], lvm=p["lvm_target"], lvef=p["ef_target"],
-             rvedv=stroke * p["rv_sv_ratio"] / p["rv_ef_target"] * 100)
-    return {**p, **changes}
 
 
 def shown(normal=None, ecg_noise=1.0, **changes):
@@ -38,7 +30,8 @@ def shown(normal=None, ecg_noise=1.0, **changes):
 @given(seed=seeds(), subject=st.integers(0, 10**6))
 def test_features(seed, subject):
     p = person(subject, seed)
-    z = dict(zip(PRIVATE_SD, np.random.default_rng(seed).standard_normal(len(PRIVATE_SD))))
+    z = dict(zip(PRIVATE_SD, np.random.default_rng(seed).standard_normal(len(PRIVATE_SD)),
+                 strict=True))
     got = features(couple(p, NEVER, 0.0, 1.0), z, 1.0)
     man, a, b, s = p["male"], p["age"] - 64, p["bmi"] - 26.5, p["sbp"] - 137
     def weak(limit):
@@ -134,7 +127,7 @@ def test_couple_expresses_switches_with_probability_c(switch):
 def test_couple_at_zero_knows_demographics_alone(seed, other):
     p, q = person(1, seed), person(2, other)
     q.update({name: p[name] for name in physiology.DEMOGRAPHICS})
-    u = dict(zip(SWITCHES, np.random.default_rng(seed).random(4)))
+    u = dict(zip(SWITCHES, np.random.default_rng(seed).random(4), strict=True))
     first, second = couple(p, u, .7, 0.0), couple(q, u, .7, 0.0)
     assert features(first, ZERO, 1.0) == features(second, ZERO, 1.0)
 

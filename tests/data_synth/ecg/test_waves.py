@@ -91,7 +91,7 @@ def test_qrs_kernels_last_as_long_as_wanted(wanted):
 def test_qrs_kernels_of_an_average_heart():
     """R in I, II, V5, V6; rS in V1 with a septal r; q in V6; transition at V3 or V4."""
     leads = dict(zip(("I", "II", "V1", "V2", "V3", "V4", "V5", "V6"),
-                     .8 * trace(waves.qrs_kernels(.09, UNIT))))
+                     .8 * trace(waves.qrs_kernels(.09, UNIT)), strict=True))
     for name in ("I", "II", "V5", "V6"):
         assert leads[name].max() > 2 * -leads[name].min(), name
     for name in ("V1", "V2"):

@@ -1,48 +1,22 @@
-"""The heart's geometry and phenotypes, against integrals, rasters and points tracked by loops."""
+"""The heart's geometry against integrals and rasters, and a population of hearts."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from data_synth import streams
 from data_synth.heart import geometry, physiology
-from data_synth.heart.phenotypes import ERR_SCALE, LINE_INDEX, phenotypes
-from data_synth.heart.segments import ANGLES, aha_segment
-from reference.cohort import PHENOTYPES
+from data_synth.heart.phenotypes import COLUMN, ERR_SCALE, phenotypes
+from data_synth.heart.segments import ANGLES
+from tests.support.hearts import LATENTS, Zeros, average, hat, hearts, values
 from tests.support.helpers import assert_close, assert_equal, assert_shape
-from tests.support.strategies import seeds
 
-NAMES = [phenotype.name for phenotype in PHENOTYPES]
-LATENTS = {
-    "lvedv_target": 150.0, "lvm_target": 88.0, "ef_target": 59.5, "longitudinal_strain": -0.17,
-    "rv_sv_ratio": 0.97, "rv_ef_target": 56.0, "scar_size": 0.0, "scar_territory": 0.0,
-    "scar_transmurality": 0.0, "lbbb": 0.0, "bmi": 26.5, "heart_rate": 62.0}
 SCARS = {1: (1, 2, 7, 8, 13, 14), 2: (5, 6, 11, 12, 16), 3: (3, 4, 9, 10, 15)}
 COUNT = 800
-
-
-class Zeros:
-    """A generator whose normal numbers are all zero: the average anatomy."""
-
-    def standard_normal(self, size):
-        return np.zeros(size)
-
-
-def hearts(seed=3, **changes):
-    return geometry.realise({**LATENTS, **changes}, np.random.default_rng(seed))
-
-
-def average(**changes):
-    return geometry.realise({**LATENTS, **changes}, Zeros())
-
-
-def values(heart, **changes):
-    return dict(zip(NAMES, phenotypes(heart, {**LATENTS, **changes})))
 
 
 @pytest.fixture(scope="module")
@@ -52,57 +26,11 @@ def population():
     table = np.array([phenotypes(geometry.realise(
         person, streams.generator(0, subject, "anatomy")), person)
         for subject, person in enumerate(latents)])
-    return dict(zip(NAMES, table.T)), {
+    return dict(zip(COLUMN, table.T, strict=True)), {
         name: np.array([person[name] for person in latents]) for name in latents[0]}
 
 
 # ---- identities ----------------------------------------------------------------------------------
-
-@settings(max_examples=40)
-@given(seed=seeds(), edv=st.floats(60, 350), ratio=st.floats(.4, 1.2), ef=st.floats(15, 75),
-       strain=st.floats(-.22, -.05), rv_ratio=st.floats(.75, 1.25), rate=st.floats(40, 120),
-       scar=st.floats(0, 40), territory=st.integers(0, 3), depth=st.floats(0, 1))
-def test_phenotypes_identities(seed, edv, ratio, ef, strain, rv_ratio, rate, scar, territory,
-                               depth):
-    latents = {**LATENTS, "lvedv_target": edv, "lvm_target": ratio * edv, "ef_target": ef,
-               "longitudinal_strain": strain, "rv_sv_ratio": rv_ratio, "heart_rate": rate,
-               "scar_size": scar, "scar_territory": float(territory), "scar_transmurality": depth}
-    heart = geometry.realise(latents, np.random.default_rng(seed))
-    got = phenotypes(heart, latents)
-    assert got.dtype == np.float64
-    assert_shape("phenotypes", got, (61,))
-    assert np.all(np.isfinite(got))
-    v = dict(zip(NAMES, got))
-    assert_close("LVEDV", v["LVEDV"], edv, rtol=1e-12)
-    assert_close("LVM", v["LVM"], ratio * edv, rtol=1e-10)
-    assert_close("LVSV", v["LVSV"], v["LVEDV"] - v["LVESV"], rtol=1e-12)
-    assert_close("LVEF", v["LVEF"], 100 * v["LVSV"] / v["LVEDV"], rtol=1e-12)
-    assert_close("LVCO", v["LVCO"], v["LVSV"] * rate / 1000, rtol=1e-12)
-    assert_close("RVSV", v["RVSV"], rv_ratio * v["LVSV"], rtol=1e-9)
-    assert_close("RVSV", v["RVSV"], v["RVEDV"] - v["RVESV"], rtol=1e-12)
-    assert_close("RVEF", v["RVEF"], latents["rv_ef_target"], rtol=1e-9)
-    if 0 < heart.shortening < 0.85 / heart.contraction.max() - 1e-9 and scar < 10:
-        assert_close("LVEF", v["LVEF"], ef, rtol=1e-9)
-    assert heart.endo.min() > 0 and np.all(heart.epi > heart.endo)
-
-
-def test_phenotypes_order():
-    v = values(hearts(lbbb=1.0))
-    heart = hearts(lbbb=1.0)
-    assert [p.group for p in PHENOTYPES] == 6 * ["LV"] + 4 * ["RV"] + 17 * ["WT"] + 17 * ["Ecc"] + (
-        17 * ["Err"])
-    assert_equal("LVM", v["LVM"], heart.lv_mass)
-    assert_equal("RVEDV", v["RVEDV"], heart.rv_volumes[0])
-    assert 3 < v["WT_Global"] < 10 and -35 < v["Ecc_Global"] < -10 and 20 < v["Err_Global"] < 90
-
-
-def hat(u, ring):
-    """Linear interpolation weight of one ring at depth u, spelled out."""
-    below, here, above = ((None, .20, .45), (.20, .45, .75), (.45, .75, None))[ring]
-    if u < here:
-        return 1.0 if below is None else max(0.0, (u - below) / (here - below))
-    return 1.0 if above is None else max(0.0, (above - u) / (above - here))
-
 
 def test_realise_cavity_volumes_by_integration():
     heart = hearts(scar_size=18.0, scar_territory=1.0, scar_transmurality=.8)
@@ -171,99 +99,6 @@ def test_realise_motion_of_the_mid_frame(lbbb):
         assert_close("endo ES", heart.endo[2, ring], heart.endo[0, ring] * left, rtol=1e-12)
 
 
-# ---- phenotypes from pixels and from tracked points ----------------------------------------------
-
-def raster(contour, step):
-    """A fine mask [n, n] of the region inside a contour known at ANGLES; rows are anterior up."""
-    axis = np.arange(-60, 60, step)
-    anterior, septal = axis[:, None], axis[None]
-    degrees = np.degrees(np.arctan2(septal, anterior))
-    edge = np.interp(degrees, ANGLES, contour, period=360)
-    return np.hypot(anterior, septal) < edge
-
-
-@pytest.mark.parametrize("phase", [0, 2])
-def test_phenotypes_thickness_and_area_from_a_raster(phase):
-    step = .1
-    heart = hearts(scar_size=15.0, scar_territory=1.0, scar_transmurality=.8)
-    endo, epi = (raster(contour[phase, 1], step) for contour in (heart.endo, heart.epi))
-    for name, mask, contour in (("endo", endo, heart.endo), ("epi", epi, heart.epi)):
-        area = math.pi * np.mean(contour[phase, 1] ** 2)
-        assert_close(f"{name} area", mask.sum() * step**2, area, rtol=1e-3)
-    muscle = epi & ~endo
-    along = np.arange(0, 59, .01)
-    thickness = {}
-    for degrees in range(-175, 180, 10):
-        rows = ((along * math.cos(math.radians(degrees)) + 60) / step).round().astype(int)
-        columns = ((along * math.sin(math.radians(degrees)) + 60) / step).round().astype(int)
-        number = 7 + int((degrees + 30) // 60 % 6)
-        thickness.setdefault(number, []).append(muscle[rows, columns].sum() * .01)
-    v = values(heart)
-    for number, lines in thickness.items():
-        wt = v[f"WT_AHA_{number}"]
-        if phase == 2:
-            wall = heart.epi[:, 1, LINE_INDEX] - heart.endo[:, 1, LINE_INDEX]
-            inside = aha_segment(ANGLES[LINE_INDEX], 1) == number
-            ratio = np.mean((wall[2] / wall[0])[inside]) - 1
-            assert_close("Err", v[f"Err_AHA_{number}"], 100 * ERR_SCALE * ratio, rtol=1e-9)
-            wt = wall[2][inside].mean()
-        assert_close(f"thickness {number}", np.mean(lines), wt, atol=.1)
-
-
-def segment_of(degrees, ring):
-    """AHA segment by a chain of comparisons."""
-    degrees = (degrees + 180) % 360 - 180
-    if ring == 2:
-        if -45 <= degrees < 45:
-            return 13
-        if 45 <= degrees < 135:
-            return 14
-        return 16 if -135 <= degrees < -45 else 15
-    for k, low in enumerate((-30, 30, 90)):
-        if low <= degrees < low + 60:
-            return 6 * ring + 1 + k
-    if -150 <= degrees < -90:
-        return 6 * ring + 5
-    return 6 * ring + 6 if -90 <= degrees < -30 else 6 * ring + 4
-
-
-def test_aha_segment():
-    for ring in range(3):
-        for degrees in range(-180, 181, 5):
-            got = int(aha_segment(np.array(float(degrees)), ring))
-            assert_equal("segment", got, segment_of(degrees, ring), f"{degrees}, {ring}")
-
-
-def test_phenotypes_strain_of_tracked_points():
-    heart = hearts(scar_size=12.0, scar_territory=2.0, scar_transmurality=.6)
-    ecc, err = {n: [] for n in range(1, 17)}, {n: [] for n in range(1, 17)}
-    for ring in range(3):
-        place = {}
-        for phase in (0, 2):
-            for layer, contour in enumerate((heart.endo, heart.epi)):
-                place[phase, layer] = [
-                    (contour[phase, ring, k] * math.cos(math.radians(-180 + 2.5 * k)),
-                     contour[phase, ring, k] * math.sin(math.radians(-180 + 2.5 * k)))
-                    for k in range(2, 144, 4)]
-        for k in range(36):
-            degrees, change = -175 + 10 * k, []
-            for layer in range(2):
-                before, after = (math.dist(points[k], points[(k + 1) % 36])
-                                 for points in (place[0, layer], place[2, layer]))
-                change.append(after / before - 1)
-            ecc[segment_of(degrees + 5, ring)].append(100 * sum(change) / 2)
-            before, after = (math.dist(place[phase, 0][k], place[phase, 1][k]) for phase in (0, 2))
-            err[segment_of(degrees, ring)].append(100 * .83 * (after / before - 1))
-    v = values(heart)
-    for name, lines in (("Ecc", ecc), ("Err", err)):
-        for number in range(1, 17):
-            assert_close(f"{name}_AHA_{number}", v[f"{name}_AHA_{number}"], np.mean(lines[number]),
-                         rtol=1e-9)
-        everything = [x for numbers in lines.values() for x in numbers]
-        assert_equal("points", len(everything), 108)
-        assert_close(f"{name}_Global", v[f"{name}_Global"], np.mean(everything), rtol=1e-9)
-
-
 # ---- disease -------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("territory", [1, 2, 3])
@@ -290,7 +125,7 @@ def test_scar_lowers_ejection_at_equal_effort(territory):
         motion = average().shortening * heart.contraction  # the same s0 in every heart
         volumes = geometry._lv_volumes(150.0, np.ones(144), motion, 1.0, -.17, 0.0)
         ejected.append(1 - volumes[2] / volumes[0])
-    assert all(b < a - .02 for a, b in zip(ejected, ejected[1:])), ejected
+    assert all(b < a - .02 for a, b in pairwise(ejected)), ejected
 
 
 def test_scar_field():
@@ -413,6 +248,41 @@ def test_population_volumes_are_those_asked_for(population):
     assert missed.mean() < .005
     left_right = np.corrcoef(table["LVEDV"], table["RVEDV"])[0, 1]
     assert .8 < left_right < .95
+
+
+# ---- anatomy -----------------------------------------------------------------------------------
+
+def test_anatomy_names_what_the_heart_shows():
+    """Residuals of a segment appear in its wall and its motion; the gradient from base to apex."""
+    hearts_ = [hearts(seed) for seed in range(200)]
+    drawn = np.array([heart.anatomy for heart in hearts_]).T
+    table = dict(zip(geometry.ANATOMY, drawn, strict=True))
+    assert_shape("anatomy", hearts_[0].anatomy, (len(geometry.ANATOMY),))
+    shown = [values(heart) for heart in hearts_]
+    for k in (1, 4, 8, 11, 13, 16):
+        wall = [v[f"WT_AHA_{k}"] - v["WT_Global"] for v in shown]
+        assert np.corrcoef(wall, table[f"wall_residual_{k}"])[0, 1] > .75, k
+        ecc = [v[f"Ecc_AHA_{k}"] - v["Ecc_Global"] for v in shown]
+        assert np.corrcoef(ecc, table[f"contraction_residual_{k}"])[0, 1] < -.7, k
+    for heart, value in zip(hearts_[:20], table["long_short_ratio"][:20], strict=True):
+        assert_close("ratio", heart.length / heart.radius, value, rtol=1e-12)
+    centre = [heart.rv_ellipse[0, 0] / (.8 * heart.epi[0, 1].mean()) for heart in hearts_[:20]]
+    assert_close("RV centre", centre, table["rv_centre_factor"][:20], rtol=1e-9)
+    assert_close("gradient SD", table["contraction_gradient"].std(), .03, atol=.005)
+    for name, sd in (("wall", .061), ("contraction", .20)):
+        spread = np.std([table[f"{name}_residual_{k}"] for k in range(1, 17)], axis=1).mean()
+        assert_close(name, spread, sd, rtol=.12)
+
+
+def test_contraction_gradient_runs_from_base_to_apex():
+    class One(Zeros):
+        def standard_normal(self, size):
+            return np.eye(1, size, 6)[0]
+
+    steep = geometry.realise(LATENTS, One())
+    change = (steep.contraction - average().contraction).mean(axis=1)
+    assert_close("g", change, [-.03, 0, .03], atol=1e-12)
+    assert_close("LVEF", values(steep)["LVEF"], LATENTS["ef_target"], rtol=1e-9)
 
 
 # ---- randomness and refusals ---------------------------------------------------------------------

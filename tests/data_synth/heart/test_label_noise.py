@@ -8,9 +8,9 @@ import pytest
 import data_synth
 from data_synth import streams
 from data_synth.heart import label_noise
+from data_synth.heart.phenotypes import COLUMN
 from tests.support.helpers import assert_close, assert_equal
 
-COLUMN = {phenotype.name: k for k, phenotype in enumerate(data_synth.PHENOTYPES)}
 COUNT = 4000
 
 
@@ -34,7 +34,7 @@ def test_segment_errors(errors, group, sd):
     r = np.corrcoef(errors[:, columns].T)[~np.eye(16, dtype=bool)]
     assert_close("shared", r.mean(), .25, atol=.03)
     weight = [6] * 12 + [9] * 4
-    want = sum(w * errors[:, k] for w, k in zip(weight, columns)) / 108
+    want = sum(w * errors[:, k] for w, k in zip(weight, columns, strict=True)) / 108
     assert_close("global", errors[:, COLUMN[f"{group}_Global"]], want, atol=1e-9)
 
 
@@ -60,7 +60,7 @@ def test_volume_errors_go_together(errors):
 def test_identities_hold(exact, scale):
     for k in range(30):
         got = label_noise.measured(exact, 71.0, np.random.default_rng(k), scale)
-        v = dict(zip(COLUMN, got))
+        v = dict(zip(COLUMN, got, strict=True))
         assert np.isfinite(got).all() and got[10:27].min() > 0
         for side in ("LV", "RV"):
             assert_close("SV", v[f"{side}SV"], v[f"{side}EDV"] - v[f"{side}ESV"], rtol=1e-12)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_synth.heart import physiology
+from tests.support.hearts import residual
 from tests.support.helpers import assert_close, assert_equal
 from tests.support.strategies import seeds
-from tests.support.synth_measures import residual
 
 COUNT = 20_000
 SWITCHES = ("male", "dm", "cad", "mi", "af", "af_now", "dcm", "lbbb", "rbbb")

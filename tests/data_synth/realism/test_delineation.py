@@ -7,15 +7,13 @@ import pytest
 
 from data_synth import simulate_one
 from data_synth.ecg import electrocardiogram, rhythm
-from data_synth.ecg.leads import DOWER, twelve_leads
+from data_synth.ecg.leads import DOWER, LEAD, twelve_leads
 from data_synth.heart import physiology
 from data_synth.realism import delineation
 from data_synth.realism.delineation import PER_LEAD, SCALARS, delineate, find_beats
 from data_synth.streams import generator
-from reference.cohort import LEADS
-from tests.support.helpers import SHARED, assert_close, assert_equal, assert_shape
+from tests.support.helpers import assert_close, assert_equal, assert_shape
 
-LEAD = {name: k for k, name in enumerate(LEADS)}
 ROW = {name: k for k, name in enumerate(PER_LEAD)}
 P = (.020, .085, -.02)  # dipoles, mV: X left, Y foot, Z back
 R = (.80, .55, .30)
@@ -239,13 +237,9 @@ def test_find_beats_of_a_low_and_noisy_record():
     assert_close("spacing", np.median(np.diff(find_beats(ecg, 500.0))), 400, atol=3)
 
 
-def test_a_real_record_gives_plausible_values():
+def test_a_real_record_gives_plausible_values(ptb):
     """Acute inferolateral infarct: pathological Q waves, left axis, a rate near 82."""
-    path = SHARED / "real" / "ptb_s0010_re.npz"
-    if not path.is_file():
-        pytest.skip("real record not available: ptb_s0010_re.npz")
-    with np.load(path) as file:
-        got = delineate(file["ecg_mv"], 1000.0)
+    got = delineate(ptb.ecg, ptb.rate)
     v = got.values
     assert len(got.beats) in range(50, 55) and got.normal.sum() > 45
     assert 78 < v["rate"] < 86 and v["rr_cv"] < .03 and v["p_seen"] == 1
@@ -254,9 +248,9 @@ def test_a_real_record_gives_plausible_values():
     assert v["pathological_q"] == 1 and v["q_area"] > 40
 
 
-def test_moving_mean_is_a_mean():
+def testmoving_mean_is_a_mean():
     x = np.random.default_rng(0).standard_normal((2, 40))
-    got = delineation._moving_mean(x, 5)
+    got = delineation.moving_mean(x, 5)
     assert_shape("mean", got, (2, 40))
     for k in range(2, 38):
         assert_close("mean", got[:, k], x[:, k - 2:k + 3].mean(axis=1), atol=1e-12)

@@ -69,7 +69,7 @@ def _dimensions(given: dict, fixed=()) -> dict[str, int]:
 
 def _rules(names, columns: dict[str, np.ndarray]) -> dict[str, Rule]:
     return {name: Rule(*pair) for name, *pair in
-            zip(names, columns["out/lr_scale"], columns["out/weight_decay"])}
+            zip(names, columns["out/lr_scale"], columns["out/weight_decay"], strict=True)}
 
 
 # ---- stage 1 ----

@@ -55,7 +55,7 @@ def test_require_space(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 2_000_000})
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     files.require_space(tmp_path, 2_000_000)
-    with pytest.raises(OSError, match="0.003 GB are needed, but 0.002 GB are free") as caught:
+    with pytest.raises(OSError, match=r"0.003 GB are needed, but 0.002 GB are free") as caught:
         files.require_space(tmp_path, 3_000_000)
     assert caught.value.errno == errno.ENOSPC
 

@@ -1,4 +1,4 @@
-"""reference.cohort_import: every form that data may come in, and every refusal before writing."""
+"""reference.cohort.importing: every form that data comes in, and every refusal before writing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from reference import cohort
 from reference.cohort import importing
-from tests.reference.cohort.test_format import COUNT, some_arrays
+from tests.support.cohorts import COUNT, some_arrays
 from tests.support.helpers import assert_close, assert_equal
 
 
@@ -94,41 +94,41 @@ def with_value(name: str, index, value) -> dict:
 
 
 REFUSALS = {
-    "count of cmr": (dict(cmr=some_arrays(2)["cmr"]), "cmr has 2 subjects, but ecg has 3"),
-    "count of labels": (dict(labels=np.zeros((2, 3))),
+    "count of cmr": ({"cmr": some_arrays(2)["cmr"]}, "cmr has 2 subjects, but ecg has 3"),
+    "count of labels": ({"labels": np.zeros((2, 3))},
                         r"labels has shape \[2, 3\], but should have \[3, 3\]"),
-    "label column": (dict(labels={"AF": [0, 1]}),
+    "label column": ({"labels": {"AF": [0, 1]}},
                      r"labels AF has shape \[2\], but should have \[3\]"),
-    "label name": (dict(labels={"HF": [0, 1, 0]}), "among CAD, AF, DM, got HF"),
-    "label text": (dict(labels=[["a"] * 3] * 3), "labels must be numbers"),
-    "ragged labels": (dict(labels=[[0, 1, 0], [1]]), "rows of one length"),
-    "label value": (dict(labels=np.full((3, 3), 2)), "CAD is neither 0, 1 nor NaN in 3 rows"),
-    "phenotypes": (dict(phenotypes=np.zeros((3, 60))), r"phenotypes has shape \[3, 60\]"),
-    "mask shape": (dict(label_mask=np.ones((3, 5))),
+    "label name": ({"labels": {"HF": [0, 1, 0]}}, "among CAD, AF, DM, got HF"),
+    "label text": ({"labels": [["a"] * 3] * 3}, "labels must be numbers"),
+    "ragged labels": ({"labels": [[0, 1, 0], [1]]}, "rows of one length"),
+    "label value": ({"labels": np.full((3, 3), 2)}, "CAD is neither 0, 1 nor NaN in 3 rows"),
+    "phenotypes": ({"phenotypes": np.zeros((3, 60))}, r"phenotypes has shape \[3, 60\]"),
+    "mask shape": ({"label_mask": np.ones((3, 5))},
                    r"\[3, 5\], but should have \[3, 3\] or \[3, 61\]"),
-    "mask value": (dict(label_mask=np.full((3, 3), 2), labels=np.zeros((3, 3))), "0 .missing."),
-    "mask alone": (dict(label_mask=np.ones((3, 61))), "belongs to phenotypes, which were not"),
-    "subjects twice": (dict(subjects=[1, 1, 2]), "subject 1 has 2 rows"),
-    "subject text": (dict(subjects=np.array([1.5, 2, 3])), "whole numbers, got float64"),
-    "subject shape": (dict(subjects=[[1], [2], [3]]), r"of shape \[3, 1\]"),
-    "subject count": (dict(subjects=[1, 2]), "subjects has 2 subjects, but ecg has 3"),
-    "ecg leads": (dict(ecg=np.zeros((3, 11, 5000), np.float32)),
+    "mask value": ({"label_mask": np.full((3, 3), 2), "labels": np.zeros((3, 3))}, "0 .missing."),
+    "mask alone": ({"label_mask": np.ones((3, 61))}, "belongs to phenotypes, which were not"),
+    "subjects twice": ({"subjects": [1, 1, 2]}, "subject 1 has 2 rows"),
+    "subject text": ({"subjects": np.array([1.5, 2, 3])}, "whole numbers, got float64"),
+    "subject shape": ({"subjects": [[1], [2], [3]]}, r"of shape \[3, 1\]"),
+    "subject count": ({"subjects": [1, 2]}, "subjects has 2 subjects, but ecg has 3"),
+    "ecg leads": ({"ecg": np.zeros((3, 11, 5000), np.float32)},
                   r"ecg of row 0 has shape \[11, 5000\], but should have \[12, 5000\]"),
-    "ecg length": (dict(ecg=[np.zeros((12, 5000)), np.zeros((12, 5500))]),
+    "ecg length": ({"ecg": [np.zeros((12, 5000)), np.zeros((12, 5500))]},
                    r"ecg of row 1 has shape \[12, 5500\], but should have \[12, 5000\]"),
-    "ecg unit": (dict(ecg=1000 * some_arrays()["ecg"]), "perhaps microvolts. in 3 rows: 0, 1, 2"),
-    "ecg counts": (dict(ecg=np.ones((3, 12, 5000), np.int16)), "int16 .perhaps raw counts"),
-    "ecg kinds": (dict(ecg=[np.zeros((12, 5000)), np.zeros((12, 5000), np.float32)]),
+    "ecg unit": ({"ecg": 1000 * some_arrays()["ecg"]}, "perhaps microvolts. in 3 rows: 0, 1, 2"),
+    "ecg counts": ({"ecg": np.ones((3, 12, 5000), np.int16)}, "int16 .perhaps raw counts"),
+    "ecg kinds": ({"ecg": [np.zeros((12, 5000)), np.zeros((12, 5000), np.float32)]},
                   "one dtype, got float32, float64"),
-    "ecg none": (dict(ecg=[]), "at least one subject"),
-    "ecg number": (dict(ecg=np.array(1.0)), "got one number"),
-    "ecg mapping": (dict(ecg={"a": 1}), "got dict"),
-    "ecg rows": (dict(ecg=[1, 2, 3]), "ecg of row 0 must be an array or a tensor, got int"),
-    "cmr size": (dict(cmr=np.zeros((3, 3, 84, 84))), r"\[3, 84, 84\], but should have \[3, 210"),
-    "cmr range": (dict(cmr=255 * some_arrays()["cmr"]), r"outside \[0, 1\] in 3 rows"),
-    "cmr dtype": (dict(cmr=np.ones((3, 3, 210, 210), np.int64)), "or uint8, got int64"),
-    "segmentation": (dict(segmentation=np.zeros((3, 3, 210, 210))), "uint8, got float64"),
-    "dtype": (dict(cmr_dtype="int8"), "cmr_dtype must be one of"),
+    "ecg none": ({"ecg": []}, "at least one subject"),
+    "ecg number": ({"ecg": np.array(1.0)}, "got one number"),
+    "ecg mapping": ({"ecg": {"a": 1}}, "got dict"),
+    "ecg rows": ({"ecg": [1, 2, 3]}, "ecg of row 0 must be an array or a tensor, got int"),
+    "cmr size": ({"cmr": np.zeros((3, 3, 84, 84))}, r"\[3, 84, 84\], but should have \[3, 210"),
+    "cmr range": ({"cmr": 255 * some_arrays()["cmr"]}, r"outside \[0, 1\] in 3 rows"),
+    "cmr dtype": ({"cmr": np.ones((3, 3, 210, 210), np.int64)}, "or uint8, got int64"),
+    "segmentation": ({"segmentation": np.zeros((3, 3, 210, 210))}, "uint8, got float64"),
+    "dtype": ({"cmr_dtype": "int8"}, "cmr_dtype must be one of"),
 }
 
 
@@ -144,7 +144,7 @@ def test_import_refuses(tmp_path, name):
 def test_import_refuses_a_full_directory(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     for call in (cohort.import_files, cohort.import_arrays):
-        with pytest.raises(ValueError, match="notes.txt"):
+        with pytest.raises(ValueError, match=r"notes.txt"):
             call(tmp_path, ecg="missing.pt", cmr="missing.pt")
 
 
@@ -178,11 +178,11 @@ def test_read_tensor_file_refuses(tmp_path):
             cohort.read_tensor_file(tmp_path / name)
     np.save(tmp_path / "x.npy", np.zeros(3))
     (tmp_path / "x.npy").rename(tmp_path / "x.npz")
-    with pytest.raises(ValueError, match="x.npz: not readable"):
+    with pytest.raises(ValueError, match=r"x.npz: not readable"):
         cohort.read_tensor_file(tmp_path / "x.npz")
     with pytest.raises(ValueError, match=r"\.npz, got '.csv'"):
         cohort.read_tensor_file(tmp_path / "x.csv")
-    with pytest.raises(ValueError, match="none.pt: no such file"):
+    with pytest.raises(ValueError, match=r"none.pt: no such file"):
         cohort.read_tensor_file(tmp_path / "none.pt")
     np.savez(tmp_path / "two.npz", a=np.zeros(3), b=np.zeros(3))
     with pytest.raises(ValueError, match="one array or one named 'ecg', got a, b"):

@@ -74,7 +74,7 @@ def test_read_wfdb(tmp_path):
     assert got.sampling_rate == 360.0
     assert_close("ecg", got.ecg, some_ecg(), atol=1e-4)
     (tmp_path / "rec.dat").unlink()
-    with pytest.raises(ValueError, match="rec.hea: not readable as a WFDB record"):
+    with pytest.raises(ValueError, match=r"rec.hea: not readable as a WFDB record"):
         read_record(tmp_path / "rec.hea")
 
 
@@ -89,7 +89,7 @@ def test_read_wfdb_without_wfdb(tmp_path, monkeypatch):
 
     monkeypatch.delitem(sys.modules, "wfdb", raising=False)
     monkeypatch.setattr(builtins, "__import__", no_wfdb)
-    with pytest.raises(ValueError, match="rec.hea: .* needs the package wfdb"):
+    with pytest.raises(ValueError, match=r"rec.hea: .* needs the package wfdb"):
         read_record(tmp_path / "rec.hea")
 
 
@@ -100,29 +100,32 @@ def spoiled(index, value) -> np.ndarray:
 
 
 REFUSALS = {
-    "leads": (dict(ecg=some_ecg()[:11], fs=500), r"have 12 leads, got 11 \(shape \[11, 3000\]"),
-    "transposed": (dict(ecg=some_ecg().T, fs=500), "12 leads, got 3000 .*perhaps transposed"),
-    "no ecg": (dict(a=np.zeros((3, 9)), fs=500), r"no array with 12 rows .* it has a \[3, 9\], fs"),
-    "three axes": (dict(ecg=some_ecg()[None], fs=500), r"\[12, T\], got shape \[1, 12, 3000\]"),
-    "no rate": (dict(ecg=some_ecg()), "unknown sampling rate; .* fs, sampling_rate"),
-    "rates": (dict(ecg=some_ecg(), fs=[500, 500]), "sampling rate must be one number"),
-    "zero rate": (dict(ecg=some_ecg(), fs=0), r"sampling rate must be in 50..20000 Hz, got 0"),
-    "nan rate": (dict(ecg=some_ecg(), fs=np.nan), "50..20000 Hz, got nan"),
-    "flat": (dict(ecg=spoiled((4, slice(None)), 0.3), fs=500), "flat lead aVL .*all 12"),
-    "two flat": (dict(ecg=spoiled(([0, 7], slice(None)), 0.0), fs=500), "flat lead I, V2"),
-    "short": (dict(ecg=some_ecg(2499), fs=500),
+    "leads": ({"ecg": some_ecg()[:11], "fs": 500}, r"have 12 leads, got 11 \(shape \[11, 3000\]"),
+    "transposed": ({"ecg": some_ecg().T, "fs": 500}, "12 leads, got 3000 .*perhaps transposed"),
+    "no ecg": ({"a": np.zeros((3, 9)), "fs": 500},
+               r"no array with 12 rows .* it has a \[3, 9\], fs"),
+    "three axes": ({"ecg": some_ecg()[None], "fs": 500}, r"\[12, T\], got shape \[1, 12, 3000\]"),
+    "no rate": ({"ecg": some_ecg()}, "unknown sampling rate; .* fs, sampling_rate"),
+    "rates": ({"ecg": some_ecg(), "fs": [500, 500]}, "sampling rate must be one number"),
+    "zero rate": ({"ecg": some_ecg(), "fs": 0}, r"sampling rate must be in 50..20000 Hz, got 0"),
+    "nan rate": ({"ecg": some_ecg(), "fs": np.nan}, "50..20000 Hz, got nan"),
+    "flat": ({"ecg": spoiled((4, slice(None)), 0.3), "fs": 500}, "flat lead aVL .*all 12"),
+    "two flat": ({"ecg": spoiled(([0, 7], slice(None)), 0.0), "fs": 500}, "flat lead I, V2"),
+    "short": ({"ecg": some_ecg(2499), "fs": 500},
               r"too short, 4.998 s \(2499 samples at 500 Hz\), but at least 5 s"),
-    "missing": (dict(ecg=spoiled((6, slice(0, 301)), np.nan), fs=500),
+    "missing": ({"ecg": spoiled((6, slice(0, 301)), np.nan), "fs": 500},
                 "lead V1 has 10.0% values missing, but at most 10%"),
-    "all missing": (dict(ecg=spoiled(2, np.nan), fs=500), "lead III has 100.0% values missing"),
-    "microvolts": (dict(ecg=1000 * some_ecg(), fs=500), "but at most 50 mV .*microvolts"),
-    "volts": (dict(ecg=some_ecg() / 1000, fs=500), "expected; perhaps these are volts"),
-    "units": (dict(ecg=some_ecg(), fs=500, units="mmHg"), "units must be mV, uV or V, got mmHg"),
-    "mixed units": (dict(ecg=some_ecg(), fs=500, units=["mV", "V"]), "one unit .*V, mV"),
-    "lead names": (dict(ecg=some_ecg(), fs=500, leads=[*LEADS[:10], "x", "y"]),
+    "all missing": ({"ecg": spoiled(2, np.nan), "fs": 500}, "lead III has 100.0% values missing"),
+    "microvolts": ({"ecg": 1000 * some_ecg(), "fs": 500}, "but at most 50 mV .*microvolts"),
+    "volts": ({"ecg": some_ecg() / 1000, "fs": 500}, "expected; perhaps these are volts"),
+    "units": ({"ecg": some_ecg(), "fs": 500, "units": "mmHg"},
+              "units must be mV, uV or V, got mmHg"),
+    "mixed units": ({"ecg": some_ecg(), "fs": 500, "units": ["mV", "V"]}, "one unit .*V, mV"),
+    "lead names": ({"ecg": some_ecg(), "fs": 500, "leads": [*LEADS[:10], "x", "y"]},
                    "V5, V6 missing among 12: I, II"),
-    "lead count": (dict(ecg=some_ecg(), fs=500, leads=LEADS[:11]), "12 rows and 11 lead names"),
-    "complex": (dict(ecg=some_ecg() * 1j, fs=500), "real numbers, got complex64"),
+    "lead count": ({"ecg": some_ecg(), "fs": 500, "leads": LEADS[:11]},
+                   "12 rows and 11 lead names"),
+    "complex": ({"ecg": some_ecg() * 1j, "fs": 500}, "real numbers, got complex64"),
 }
 
 
@@ -150,14 +153,14 @@ def test_read_refuses_files(tmp_path):
         read_record(path, 1000)
     with pytest.raises(ValueError, match=r".npz, .npy, .hea, got '.csv'"):
         read_record(tmp_path / "r.csv")
-    with pytest.raises(ValueError, match="x.npy: no such file"):
+    with pytest.raises(ValueError, match=r"x.npy: no such file"):
         read_record(tmp_path / "x.npy")
     for name in ("t.npz", "t.npy"):
         (tmp_path / name).write_text("lead I, lead II")
         with pytest.raises(ValueError, match=f"{name}: not readable as NumPy data"):
             read_record(tmp_path / name, 500)
     np.save(tmp_path / "o.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(ValueError, match="o.npy: not readable"):
+    with pytest.raises(ValueError, match=r"o.npy: not readable"):
         read_record(tmp_path / "o.npy", 500)
     np.save(tmp_path / "u.npy", some_ecg())
     with pytest.raises(ValueError, match="unknown sampling rate"):

@@ -1,17 +1,21 @@
-"""reference.cohort_write: rows in any order, unfinished work taken up again, no half-made rest."""
+"""reference.cohort.writing: rows in any order, unfinished work taken up, no half-made rest."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from reference import cohort
 from reference.cohort import writing
-from tests.support.helpers import assert_equal
+from tests.support.cohorts import COUNT, LATENTS, some_arrays
+from tests.support.helpers import ROOT, assert_equal
 
 OPTIONS = {"ecg_dtype": "float16", "cmr_dtype": "uint8", "segmentation": False,
            "latents": ("age", "male"), "generator": {"name": "test", "seed": 3}}
@@ -112,7 +116,7 @@ def test_create_resumes_what_had_hardly_begun(tmp_path):
     writing.create(tmp_path, 2, **OPTIONS, resume=True)
     assert not (tmp_path / ".manifest.draft.json.77.tmp").exists()
     (tmp_path / "manifest.draft.json").write_text("{")
-    with pytest.raises(ValueError, match="manifest.draft.json is not readable as JSON"):
+    with pytest.raises(ValueError, match=r"manifest.draft.json is not readable as JSON"):
         writing.create(tmp_path, 2, **OPTIONS, resume=True)
 
 
@@ -152,3 +156,81 @@ def test_create_that_fails_leaves_nothing(tmp_path, monkeypatch, call):
     with pytest.raises(OSError, match="No space"):
         writing.create(tmp_path / "c", 2, **OPTIONS)
     assert not (tmp_path / "c").exists()
+
+
+def test_manifest(pristine):
+    manifest = json.loads((pristine / "manifest.json").read_text())
+    assert list(manifest)[:3] == ["schema", "count", "generator"]
+    assert (manifest["schema"], manifest["count"]) == (1, COUNT)
+    assert (manifest["sampling_rate_hz"], manifest["pixel_mm"]) == (500, 1.8)
+    assert manifest["generator"] == {"name": "test", "seed": 0}
+    assert manifest["phenotypes"][3] == {"name": "LVEF", "group": "LV", "unit": "%"}
+    assert manifest["latents"] == list(LATENTS)
+    ecg = manifest["arrays"]["ecg.npy"]
+    assert (ecg["dtype"], ecg["shape"], ecg["unit"]) == ("float32", [COUNT, 12, 5000], "mV")
+    for file, entry in manifest["arrays"].items():
+        assert entry["sha256"] == hashlib.sha256((pristine / file).read_bytes()).hexdigest()
+    rows = cohort.load(pristine).split()
+    assert manifest["split"] == {name: rows[name].size for name in ("train", "val", "test")}
+    for name, members in rows.items():
+        for row in members:
+            assert cohort.split_of(7 + 11 * row) == name
+
+
+def test_rows_written_by_other_processes(tmp_path):
+    """Disjoint rows from two processes; the result is that of one."""
+    cohort.create(tmp_path / "a", 2, segmentation=False)
+    np.savez(tmp_path / "source.npz", **some_arrays(2))
+    for row in (1, 0):
+        code = ("import sys; import numpy as np; from reference import cohort\n"
+                "source, row = np.load(sys.argv[2]), int(sys.argv[3])\n"
+                "for name, file in cohort.open_for_writing(sys.argv[1]).items():\n"
+                "    file[row] = source[name][row]\n")
+        subprocess.run([sys.executable, "-c", code, tmp_path / "a", tmp_path / "source.npz",
+                        str(row)], check=True, cwd=ROOT)
+    cohort.finish(tmp_path / "a")
+    np.testing.assert_array_equal(cohort.load(tmp_path / "a").ecg, some_arrays(2)["ecg"])
+    assert cohort.check(tmp_path / "a") == []
+
+
+def test_unfinished(tmp_path):
+    """No manifest: no cohort. Unwritten rows: no manifest."""
+    cohort.create(tmp_path, 2, segmentation=False)
+    assert cohort.check(tmp_path) == ["manifest.json: missing, so the cohort was never finished"]
+    with pytest.raises(ValueError, match="never finished"):
+        cohort.load(tmp_path)
+    files = cohort.open_for_writing(tmp_path)
+    files["subjects"][0] = 5
+    with pytest.raises(ValueError, match="1 of 2 rows were not written, the first is row 1"):
+        cohort.finish(tmp_path)
+    files["subjects"][1] = 6
+    with pytest.raises(ValueError):
+        cohort.finish(tmp_path, generator={"seed": float("nan")})  # not JSON
+    assert not (tmp_path / "manifest.json").exists()
+    cohort.finish(tmp_path)
+    assert not [file.name for file in tmp_path.iterdir() if "draft" in file.name]
+    for call in (cohort.finish, cohort.open_for_writing):
+        with pytest.raises(ValueError, match="is finished"):
+            call(tmp_path)
+        with pytest.raises(ValueError, match=r"has no manifest.draft.json"):
+            call(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"count": 0}, "at least 1, got 0"),
+    ({"count": 1, "ecg_dtype": "uint8"}, r"ecg_dtype must be one of .*float16.*, got 'uint8'"),
+    ({"count": 1, "cmr_dtype": "int16"}, "cmr_dtype must be one of .*uint8.*, got 'int16'"),
+    ({"count": 1, "latents": ("age", "age")}, "must all differ"),
+])
+def test_create_refuses(tmp_path, options, words):
+    with pytest.raises(ValueError, match=words):
+        cohort.create(tmp_path / "new", **options)
+    assert not (tmp_path / "new").exists()
+
+
+def test_create_refuses_a_full_directory(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds 1 files, notes.txt among them"):
+        cohort.create(tmp_path, 1)
+    with pytest.raises(ValueError, match="is a file"):
+        cohort.create(tmp_path / "notes.txt", 1)

@@ -73,7 +73,7 @@ def test_load_refuses_what_is_no_python_file(tmp_path):
 
 def test_require_known_names_the_nearest():
     adapters.require_known(["clip_loss"], KNOWN, "component")
-    with pytest.raises(ValueError, match="unknown component 'clip'; there is clip_loss$"):
+    with pytest.raises(ValueError, match=r"unknown component 'clip'; there is clip_loss$"):
         adapters.require_known(["clip_loss", "clip"], KNOWN, "component")
-    with pytest.raises(ValueError, match="there is clip_loss, random_mask$"):
+    with pytest.raises(ValueError, match=r"there is clip_loss, random_mask$"):
         adapters.require_known(["zzz"], KNOWN, "component")

@@ -16,7 +16,7 @@ from tests.faults import FAULTS
 from tests.faults.planting import planted
 from tests.support.helpers import ROOT
 
-TEXT = (ROOT / "reference" / "PORTING.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "reference" / "conformance" / "PORTING.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BUILTIN = COMPONENTS
 CASES = {case.name: case for case in runner.read_vectors()}
@@ -90,8 +90,9 @@ def test_the_commands_run(text, monkeypatch, capsys):
         assert words[1:4] == ["-m", "reference", "verify"] and main(words[3:]) == 0
 
 
-def test_the_worked_port_is_the_file_and_prints_what_it_says(monkeypatch, capsys):
-    assert block("port") == (ROOT / "tests" / "ports" / "numpy_port.py").read_text()
+def test_the_worked_port_prints_what_is_said(monkeypatch, capsys):
+    length = len((ROOT / "tests" / "ports" / "numpy_port.py").read_text().splitlines())
+    assert f"adapter included, are {length} lines" in TEXT
     monkeypatch.chdir(ROOT)
     assert main(["verify", "--adapter", "tests/ports/numpy_port.py", "--only",
                  "masking,clip_loss"]) == 0

@@ -158,7 +158,7 @@ def test_given_arrays_by_kind_and_dtype():
     assert [list(case.given(kind)) for kind in GIVEN] == [["x", "index"], ["u"], ["w"]]
     assert case.given("in", "float32")["x"].dtype == np.float32
     assert case.given("in", "float32")["index"].dtype == np.int64
-    with pytest.raises(ValueError, match="kind must be one of .* got 'out'"):
+    with pytest.raises(ValueError, match=r"kind must be one of .* got 'out'"):
         case.given("out")
 
 
@@ -178,7 +178,7 @@ def test_expected_results_by_level(level, names):
 
 
 def test_unknown_levels_and_names_are_refused():
-    with pytest.raises(ValueError, match="level must be one of .* got 'backward'"):
+    with pytest.raises(ValueError, match=r"level must be one of .* got 'backward'"):
         small_case().expected("backward")
     with pytest.raises(ValueError, match="got 'in/x'"):
         level_of("in/x")
@@ -307,5 +307,5 @@ def test_numbers_and_empty_arrays():
 
 def test_tensors_and_lists_are_read():
     assert check(torch.tensor([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0], "float32").ok
-    with pytest.raises(ValueError, match="dtype must be one of .* got 'float16'"):
+    with pytest.raises(ValueError, match=r"dtype must be one of .* got 'float16'"):
         check([1.0], [1.0], "float16")

@@ -1,4 +1,4 @@
-"""The comparison of the arms: features, probes, scores, gains, warnings."""
+"""The comparison of the arms: probes, scores, gains, warnings."""
 
 from __future__ import annotations
 
@@ -10,56 +10,12 @@ import torch
 
 from reference import cohort as cohorts
 from reference.experiment import comparison
-from reference.experiment.runs import Work, build_stage
+from reference.experiment.runs import build_stage
 from reference.loop import History
 from reference.presets import PRESETS
-from reference.training import Data
-from tests.support.helpers import assert_close, assert_shape
+from tests.support.helpers import assert_close
 
 SMOKE = PRESETS["smoke"]
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def work() -> Work:
-    """Eighty subjects of noise whose mean is every phenotype and decides the labels."""
-    rng = np.random.default_rng(0)
-    N = 80
-    signal = rng.standard_normal(N)
-    ecg = (rng.standard_normal((N, 12, 300)) + signal[:, None, None]).astype(np.float32)
-    box = np.clip(128 + 40 * signal[:, None, None, None] + rng.normal(0, 5, (N, 3, 78, 78)), 0,
-                  255).astype(np.uint8)
-    phenotypes = 5 + 2 * signal[:, None] + 0.1 * rng.standard_normal((N, 61))
-    phenotypes[3, 4] = np.nan
-    labels = (signal[:, None] + 0.1 * rng.standard_normal((N, 3)) > 0).astype(np.float32)
-    data = Data(ecg, box, labels, phenotypes, np.full(61, 5.0), np.full(61, 2.0))
-    split = {"train": np.arange(40), "val": np.arange(40, 60), "test": np.arange(60, 80)}
-    return Work(data, split, SMOKE, "smoke", 0, CPU)
-
-
-def test_ecg_features_use_the_first_window(work):
-    encoder = build_stage(SMOKE, "mmcl").ecg
-    features = comparison.ecg_features(encoder, work.data, np.arange(5), SMOKE.window, CPU)
-    assert_shape("features", features, (5, SMOKE.dim))
-    x = torch.from_numpy(work.data.ecg[:5, None, :, :SMOKE.window])
-    with torch.no_grad():
-        assert_close("features", features, encoder.features(x), atol=1e-5)
-
-
-def test_ecg_features_of_a_masked_autoencoder_are_its_mean_token(work):
-    model = build_stage(SMOKE, "mdm").eval()
-    features = comparison.ecg_features(model, work.data, np.arange(5), SMOKE.window, CPU)
-    x = torch.from_numpy(work.data.ecg[:5, None, :, :SMOKE.window])
-    with torch.no_grad():
-        assert_close("features", features, model.encode_all(x)[:, 1:].mean(1), atol=1e-5)
-
-
-def test_features_do_not_depend_on_the_chunk(work):
-    cmr = build_stage(SMOKE, "mmcl").cmr
-    rows = np.arange(20)
-    whole = comparison.cmr_features(cmr, work.data, rows, SMOKE.image_size, CPU)
-    one = comparison.cmr_features(cmr, work.data, rows[7:8], SMOKE.image_size, CPU)
-    assert_close("features", whole[7:8], one, atol=1e-4)
 
 
 def test_probe_finds_a_linear_signal_and_scores_it(work):

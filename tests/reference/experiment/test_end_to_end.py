@@ -16,10 +16,12 @@ import pytest
 import torch
 
 from reference import cohort as cohorts
+from reference.experiment import figures
 from reference.experiment.comparison import ARMS, GROUPS
 from reference.experiment.runs import fresh, load_run, load_work
 from reference.presets import PRESETS
 from reference.training import build_mdm, mdm_ncc
+from tests.support import helpers
 from tests.support.helpers import ROOT, SHARED
 
 pytestmark = pytest.mark.end_to_end
@@ -114,8 +116,7 @@ def test_same_seed_same_numbers(job, report, tmp_path):
 
 def test_another_seed_gives_other_numbers(job, report, tmp_path):
     done = command("train", "mdm", "--cohort", job / "cohort", "--out", tmp_path / "mdm",
-                   "--preset",
-                   "smoke", "--seed", 1, "--device", "cpu")
+                   "--preset", "smoke", "--seed", 1, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     first = torch.load(job / "mdm" / "last.pt", weights_only=True)
     other = torch.load(tmp_path / "mdm" / "last.pt", weights_only=True)
@@ -124,8 +125,7 @@ def test_another_seed_gives_other_numbers(job, report, tmp_path):
 
 def test_train_continues_from_an_earlier_stage(job, tmp_path):
     done = command("train", "mmcl", "--cohort", job / "cohort", "--out", tmp_path / "mmcl",
-                   "--from",
-                   job / "mdm", "--preset", "smoke", "--device", "cpu")
+                   "--from", job / "mdm", "--preset", "smoke", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     ours = torch.load(tmp_path / "mmcl" / "last.pt", weights_only=True)
     theirs = torch.load(job / "mdm+mmcl" / "last.pt", weights_only=True)
@@ -136,8 +136,7 @@ def test_train_continues_from_an_earlier_stage(job, tmp_path):
 def test_finetune_probe_embed_localise(job, tmp_path):
     cohort = ("--cohort", job / "cohort", "--device", "cpu")
     done = command("train", "finetune", *cohort, "--out", tmp_path / "ft", "--from", job,
-                   "--preset",
-                   "smoke")
+                   "--preset", "smoke")
     assert done.returncode == 0, done.stderr
     done = command("probe", *cohort, "--run", job / "mdm+mmcl")
     assert done.returncode == 0 and "R2" in done.stdout and "AUROC" in done.stdout
@@ -176,11 +175,7 @@ def test_real_record_is_reconstructed(job, tmp_path):
 
 
 def _picture(folder: Path) -> list:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        return []
-    return ["--out", folder / "picture.png"]
+    return ["--out", folder / "picture.png"] if figures.available() else []
 
 
 @pytest.mark.parametrize("fault, wanted", [
@@ -203,7 +198,8 @@ def test_interrupt_saves_what_was_reached(job, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "reference", "run", "--preset", "quick", "--out", str(out),
          "--cohort", str(job / "cohort"), "--device", "cpu"], cwd=ROOT, env=environment,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=helpers.heed_interrupts)
     deadline = time.monotonic() + 120
     while not (out / "mdm" / "last.pt").is_file() and process.poll() is None:
         assert time.monotonic() < deadline, "stage 1 wrote no checkpoint"

@@ -49,6 +49,6 @@ def test_missing_matplotlib_is_named_in_one_line(name, tmp_path, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     assert not figures.available()
-    with pytest.raises(ModuleNotFoundError, match="matplotlib.*figures") as error:
+    with pytest.raises(ModuleNotFoundError, match=r"matplotlib.*figures") as error:
         draw(name, tmp_path / "picture.png")
     assert len(str(error.value).splitlines()) == 1 and list(tmp_path.iterdir()) == []

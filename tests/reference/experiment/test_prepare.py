@@ -7,9 +7,9 @@ import pytest
 
 from reference import cohort as cohorts
 from reference.augmentation import heart_box
-from reference.resampling import resample
 from reference.experiment.prepare import clean_record, load_prepared, prepare, target_scale
 from reference.preprocessing import clean_ecg
+from reference.resampling import resample
 from tests.support.helpers import assert_close, assert_equal, assert_shape
 
 
@@ -91,7 +91,7 @@ def test_half_made_arrays_are_made_again(cohort, prepared):
 
 
 def test_workers_do_not_change_the_bytes(cohort, tmp_path, monkeypatch):
-    monkeypatch.setattr("reference.prepare.CHUNK", 2)
+    monkeypatch.setattr("reference.experiment.prepare.SUBJECTS_A_TASK", 2)
     prepare(cohort, 100, tmp_path / "one", workers=1)
     prepare(cohort, 100, tmp_path / "two", workers=2)
     for name in ("ecg.npy", "box.npy"):

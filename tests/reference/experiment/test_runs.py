@@ -192,7 +192,7 @@ def test_build_stage_kinds_and_refusal():
         assert isinstance(build_stage(PRESET, name), kind)
     supervised = build_stage(PRESET, "supervised")
     assert (supervised.pooling, supervised.head.out_features) == ("average", 64)
-    with pytest.raises(ValueError, match="'supervised', 'finetune'.*got 'probe'"):
+    with pytest.raises(ValueError, match=r"'supervised', 'finetune'.*got 'probe'"):
         build_stage(PRESET, "probe")
 
 
@@ -237,12 +237,12 @@ def test_the_paper_preset_carries_the_published_numbers():
 
 
 def test_load_run_refuses(tmp_path):
-    with pytest.raises(ValueError, match="no checkpoint in .*best.pt and last.pt there$"):
+    with pytest.raises(ValueError, match=r"no checkpoint in .*best.pt and last.pt there$"):
         load_run(tmp_path)
     with pytest.raises(ValueError, match="there and in mdm, mmcl"):
         load_run(tmp_path, ("mdm", "mmcl"))
     (tmp_path / "last.pt").write_bytes(b"not weights")
-    with pytest.raises(ValueError, match="last.pt was refused"):
+    with pytest.raises(ValueError, match=r"last.pt was refused"):
         load_run(tmp_path)
 
 

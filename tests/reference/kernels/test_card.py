@@ -136,10 +136,13 @@ def test_launches_and_memory_of_the_reconstruction_loss(launched):
 
 @pytest.fixture(scope="module")
 def compiled() -> list[dict]:
-    """What tests/support/compile_kernels.py prints for two generations of cards."""
-    done = subprocess.run([sys.executable, ROOT / "tests" / "compile_kernels.py", *SHARED],
-                          capture_output=True, text=True, check=True)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    """What tests.support.compile_kernels prints for two generations of cards, side by side."""
+    running = [subprocess.Popen([sys.executable, "-m", "tests.support.compile_kernels", capability],
+                                cwd=ROOT, stdout=subprocess.PIPE, text=True)
+               for capability in SHARED]
+    printed = [process.communicate()[0] for process in running]
+    assert [process.returncode for process in running] == [0] * len(SHARED)
+    return [json.loads(line) for text in printed for line in text.splitlines()]
 
 
 @needs_triton

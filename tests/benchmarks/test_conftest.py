@@ -1,25 +1,21 @@
-"""The benchmark suite on machines that lack something: memory, or an installed package."""
+"""The suite as pytest runs it: its rows, what it skips, and what it wrote."""
 
 from __future__ import annotations
 
-import ast
 import json
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from benchmarks.harness.alternatives import ALTERNATIVES
-from tests.support.helpers import ROOT, assert_equal
+from benchmarks.harness import tables
+from tests.support.benchmarking import suite
+from tests.support.helpers import ROOT, assert_close, assert_equal
 
 # Places of a row where memory can run out: the network, the inputs, what is expected, the call.
 ROWS = '''
 import numpy as np, pytest, torch
-from benchmarks.roofline import Work
+from benchmarks.harness.roofline import Work
 
 WORK = Work(1, 8)
 PLACES = ("network", "inputs", "expected", "call", "no", "wrong", "broken")
@@ -69,13 +65,6 @@ SAID = {"on_the_cpu": "out of memory: .*can't allocate memory",
         "without_a_word": "out of memory: MemoryError"}
 
 
-def suite(*arguments: str, at: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
-    """pytest with the suite's own options, in a fresh process."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
-    return subprocess.run(command, cwd=at, capture_output=True, text=True, check=False,
-                          env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
-
-
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory) -> dict[str, str]:
     """Outcome of each of the rows above: name -> the line that pytest prints."""
@@ -108,7 +97,7 @@ def test_anything_else_is_not_skipped(lines, place, outcome):
 
 KEEPS = '''
 import gc, weakref, pytest
-from benchmarks.roofline import Work
+from benchmarks.harness.roofline import Work
 
 class Large:
     pass
@@ -137,44 +126,28 @@ def test_a_row_finds_nothing_of_those_before_it(tmp_path, options):
     assert "2 passed, 2 skipped" in done.stdout, done.stdout + done.stderr
 
 
-# ---- nothing but torch, NumPy, pytest and pytest-benchmark ----
-
-NEEDED = {"torch", "numpy", "pytest", "benchmarks", "reference"}
-OTHERS = sorted({package.split(".")[0] for package, _ in ALTERNATIVES.values()}
-                | {"matplotlib", "triton", "wfdb"})
-HIDING = "import sys\nsys.modules.update(dict.fromkeys({names}))\n"  # None: cannot be imported
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
-def test_nothing_else_is_imported_when_a_module_is(path):
-    names = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names.add(node.module.split(".")[0])
-    assert_equal("others", names - NEEDED - set(sys.stdlib_module_names), set())
-
-
-def test_suite_runs_from_a_bare_checkout(tmp_path):
-    (tmp_path / "hiding.py").write_text(HIDING.format(names=OTHERS))
-    for name in ("benchmarks", "reference", "setup.cfg"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    done = suite("-p", "hiding", "benchmarks", "--bench-device", "cpu", "-rs", "-k",
-                 "jitter_rescale and B8 or auroc and N1e4 or als_alternatives", at=tmp_path,
-                 PYTHONPATH=str(tmp_path))
+def test_suite_collects_and_one_operation_runs(tmp_path):
+    out = tmp_path / "out.json"
+    done = suite("benchmarks", "-k", "jitter_rescale and B8", "--bench-device", "cpu", "--rounds",
+                 "5", f"--benchmark-json={out}")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed, 4 skipped" in done.stdout, done.stdout
-    for name in ("scipy", "pybaselines", "sklearn", "torchmetrics"):
-        assert f"{name} is not installed" in done.stdout, done.stdout
+    assert "jitter_rescale" in done.stdout and "timed on the CPU" in done.stdout
+    content = json.loads(out.read_text())
+    (entry,) = content["benchmarks"]
+    assert "data" not in entry["stats"] and "node" not in content["machine_info"]
+    info = entry["extra_info"]
+    assert info["rounds"] == 5 and info["p20"] <= info["p50"] <= info["p80"], info
+    assert_close("GB/s", info["gb_per_s"] * entry["stats"]["median"], info["bytes"] / 1e9,
+                 rtol=1e-6)
+    assert_close("% of the roofline", info["pct_roofline"], 100 * info["floor"] / info["p50"],
+                 rtol=1e-9)
+    assert {"flops", "bytes", "bound", "peak_mem_bytes", "device", "seed", "torch"} <= set(info)
+    assert len(tables.read(out).rows) == 1
 
-
-# ---- on a card ----
 
 def rows_of_a_card(*arguments: str) -> list[tuple]:
     """Names of the rows that the suite would run on a CUDA card."""
-    done = suite("benchmarks", "--collect-only", "-p", "as_cuda", *arguments,
-                 PYTHONPATH=str(ROOT / "tests"))
+    done = suite("benchmarks", "--collect-only", "-p", "tests.support.as_cuda", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = [x for x in done.stdout.splitlines() if x.startswith("rows of a card: ")]
     return [tuple(row) for row in json.loads(line.partition(": ")[2])]
@@ -216,3 +189,12 @@ def test_a_cpu_runs_the_variants_of_a_card_when_asked():
              "cpu")
     asked = suite(*words, "--all-variants")
     assert "compiled" in asked.stdout and "compiled" not in suite(*words).stdout
+
+
+def test_suite_is_found_by_its_name_from_an_empty_directory(tmp_path):
+    done = suite("--pyargs", "benchmarks", "-k", "jitter_rescale and B8", "--benchmark-json=o.json",
+                 at=tmp_path, PYTHONPATH=str(ROOT))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| jitter_rescale | B8 " in done.stdout and "Outliers" not in done.stdout, (
+        "our table, and not pytest-benchmark's")
+    assert len(tables.read(tmp_path / "o.json").rows) == 1
