@@ -18,7 +18,7 @@ from benchmarks.harness.alternatives import alternative
 from benchmarks.harness.measure import Draw, host, no_graph
 from benchmarks.harness.roofline import Work
 from benchmarks.harness.variants import need_triton
-from reference.baseline import METHODS, asymmetric_least_squares
+from reference.baseline import asymmetric_least_squares
 from reference.kernels.fused import asymmetric_least_squares_fused
 
 LEADS, T, ITERATIONS, LAM, P = 12, 5000, 5, 1e7, 0.3
@@ -71,8 +71,10 @@ def test_als(measure, shape):
 
 @host
 @pytest.mark.parametrize("shape", ("records1", "records128"))
-@pytest.mark.parametrize("implementation", METHODS[1:])
+@pytest.mark.parametrize("implementation", ("rows", "chunks", "reduction", "plain"))
 def test_als_methods(measure, shape, implementation):
+    if (shape, implementation) == ("records128", "reduction"):
+        pytest.skip("half a minute: the reduction is for few lanes")
     records = SHAPES[shape]
     measure(lambda y: asymmetric_least_squares(y.cpu(), LAM, P, ITERATIONS, method=implementation),
             lambda draw: (signals(records, draw),), work(records), plain, 1e-7)

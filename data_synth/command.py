@@ -18,6 +18,19 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see --help)\n")
 
+    def add_report(self, subjects: int) -> None:
+        """Add what the commands that print about simulated subjects share.
+
+        Args:
+            subjects: default of --subjects.
+        """
+        add = self.add_argument
+        add("--subjects", type=int, default=subjects, metavar="N",
+            help=f"how many (default {subjects})")
+        add("--seed", type=int, default=0, metavar="S", help="seed of the cohort (default 0)")
+        add("--out", type=_new_file, metavar="FILE", help="also write what is printed to FILE")
+        add("--json", type=_new_file, metavar="FILE", help="also write it as JSON to FILE")
+
 
 class Progress:
     """Writes how far the work is to a stream, at most once a second and once at the end."""
@@ -37,7 +50,7 @@ class Progress:
         self.stream.flush()
 
 
-def new_file(path: str) -> str:
+def _new_file(path: str) -> str:
     """Type of an argument that names a file to write: its directory must exist."""
     if not Path(path).parent.is_dir():
         raise argparse.ArgumentTypeError(f"{path}: {Path(path).parent} is no directory")

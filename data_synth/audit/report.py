@@ -28,7 +28,7 @@ from data_synth.audit import graph, interventions, sampling
 from data_synth.audit.check import Check
 from data_synth.audit.interventions import Model
 from data_synth.audit.measures import Measured, measure
-from data_synth.command import Parser, new_file, write_results
+from data_synth.command import Parser, write_results
 from data_synth.ecg.features import PRIVATE_SD, SWITCHES, couple, features
 from data_synth.heart.phenotypes import COLUMN
 from data_synth.heart.physiology import DEMOGRAPHICS
@@ -343,13 +343,9 @@ def parser() -> Parser:
     """The command's arguments."""
     command = Parser(prog="python -m data_synth audit", description=(
         "Check that ECG and image share physiology and nothing else."))
-    add = command.add_argument
-    add("--subjects", type=int, default=1500, metavar="N",
-        help=f"how many subjects (default 1500, at least {SMALLEST})")
-    add("--seed", type=int, default=0, metavar="S", help="seed (default 0)")
-    add("--out", type=new_file, metavar="FILE", help="also write what is printed to FILE")
-    add("--json", type=new_file, metavar="FILE", help="also write the checks to FILE")
-    add("--graph", action="store_true", help="only print the declared causal graph, in Markdown")
+    command.add_report(1500)
+    command.add_argument("--graph", action="store_true",
+                         help="only print the declared causal graph, in Markdown")
     return command
 
 

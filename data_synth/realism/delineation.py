@@ -183,7 +183,13 @@ def qrs_bounds(beat: np.ndarray, rate: float) -> tuple[int, int]:
 
 
 def moving_mean(x: np.ndarray, width: int) -> np.ndarray:
-    """Centred moving mean along the last axis, the ends padded with their own value."""
+    """Centred moving mean along the last axis, the ends padded with their own value.
+
+    Args:
+        x: [..., T]; width: samples.
+    Returns:
+        [..., T].
+    """
     left = width // 2
     padding = [(0, 0)] * (x.ndim - 1) + [(left + 1, width - left - 1)]
     total = np.cumsum(np.pad(x, padding, mode="edge"), axis=-1)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_synth.command import Parser, Progress, new_file, write_results
+from data_synth.command import Parser, Progress, write_results
 from data_synth.heart import physiology
 from data_synth.realism import gallery, measurement, real_record, statistics
 from data_synth.realism.measurement import ECG_COLUMNS, Measured
@@ -214,15 +214,12 @@ def parser() -> Parser:
     command = Parser(prog="python -m data_synth report", description=(
         "Measure simulated subjects on their traces, masks and phenotypes and compare every "
         "quantity with its published range."))
+    command.add_report(20000)
     add = command.add_argument
-    add("--subjects", type=int, default=20000, metavar="N", help="how many (default 20000)")
-    add("--seed", type=int, default=0, metavar="S", help="seed of the cohort (default 0)")
     add("--workers", type=int, default=1, metavar="K", help="processes (default 1)")
     add("--record", metavar="FILE", help=(
         "also compare the traces with a real record: NPZ with ecg_mv [12, T], frank_xyz_mv [3, T] "
         "and fs, 500 or 1000 Hz"))
-    add("--out", type=new_file, metavar="FILE", help="also write the report to a Markdown file")
-    add("--json", type=new_file, metavar="FILE", help="also write the table as JSON")
     add("--gallery", metavar="DIR", help="also draw ECG sheets and cine frames (matplotlib)")
     return command
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 
 import pytest
 
-from data_synth.command import Parser, Progress, new_file, write_results
+from data_synth.command import Parser, Progress, write_results
 
 
 def test_parser_errors_are_one_line(capsys):
@@ -33,11 +32,16 @@ def test_progress_at_most_once_a_second():
     assert lines[0].startswith("8 of 32 subjects, 8 a second, 3 s")
 
 
-def test_new_file_needs_a_directory(tmp_path):
-    assert new_file(str(tmp_path / "a.md")) == str(tmp_path / "a.md")
-    assert new_file("a.md") == "a.md"
-    with pytest.raises(argparse.ArgumentTypeError, match="is no directory"):
-        new_file(str(tmp_path / "none" / "a.md"))
+def test_add_report_takes_files_in_directories_that_exist(tmp_path, capsys):
+    parser = Parser(prog="a b")
+    parser.add_report(7)
+    options = parser.parse_args(["--out", str(tmp_path / "a.md"), "--json", "b.json"])
+    assert vars(options) == {"subjects": 7, "seed": 0, "out": str(tmp_path / "a.md"),
+                             "json": "b.json"}
+    with pytest.raises(SystemExit) as stop:
+        parser.parse_args(["--out", str(tmp_path / "none" / "a.md")])
+    assert stop.value.code == 2
+    assert f"{tmp_path / 'none'} is no directory" in capsys.readouterr().err
 
 
 def test_write_results_begins_with_the_command(tmp_path):

@@ -135,7 +135,7 @@ def test_document():
     assert text.startswith("```mermaid\nflowchart LR\n")
     assert graph.mermaid(graph.overview()) in text and graph.table() in text
     assert all(f"- {name}: {source}\n" in text for name, source in SOURCES.items())
-    prose = " ".join((ROOT / "data_synth" / "audit" / "README.md").read_text().split())
+    prose = " ".join((ROOT / "data_synth" / "audit" / "README.md").read_text("utf-8").split())
     assert f"{len(EDGES)} edges, {len(NODES)} nodes, {len(PRIVATE)} private latents" in prose
 
 

@@ -187,14 +187,13 @@ def test_run_order(monkeypatch, plain):
 def test_results_file_is_the_output_of_this_version():
     """`head -1 FILE | sh` makes it again; the prose beside it tells the same."""
     path = ROOT / "data_synth" / "audit" / f"results-{VERSION}.txt"
-    command, empty, summary, _, *checks = path.read_text().splitlines()
-    assert_equal("command", (command, empty), (
-        "python -m data_synth audit --subjects 2000 --out "
-        f"{path.relative_to(ROOT).as_posix()}", ""))
+    command, empty, summary, _, *checks = path.read_text("utf-8").splitlines()
+    assert command == ("python -m data_synth audit --subjects 2000 --out "
+                       f"{path.relative_to(ROOT).as_posix()}") and not empty
     assert_equal("summary", summary, f"2,000 subjects, seed 0, generator {VERSION}: "
                  f"{len(checks)} of {len(checks)} checks without fault")
     assert all(line.startswith(("pass  (", "pass  ", "      (vii)")) for line in checks)
     for part in ("(i)", "(ii)", "(iii)", "(iv)", "(v)", "(vi)", "(vii)", "new ECG nuisances",
                  "same nuisance seeds", "border pixels", "file order"):
         assert any(line[6:].startswith(part) for line in checks), part
-    assert f"{len(checks)} checks" in (path.parent / "README.md").read_text()
+    assert f"{len(checks)} checks" in (path.parent / "README.md").read_text("utf-8")

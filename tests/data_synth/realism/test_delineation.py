@@ -248,7 +248,7 @@ def test_a_real_record_gives_plausible_values(ptb):
     assert v["pathological_q"] == 1 and v["q_area"] > 40
 
 
-def testmoving_mean_is_a_mean():
+def test_moving_mean_is_a_mean():
     x = np.random.default_rng(0).standard_normal((2, 40))
     got = delineation.moving_mean(x, 5)
     assert_shape("mean", got, (2, 40))
