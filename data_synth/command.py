@@ -16,6 +16,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
+        """End with status 2 and one line."""
         self.exit(2, f"{self.prog}: {message} (see --help)\n")
 
     def add_report(self, subjects: int) -> None:

@@ -96,7 +96,10 @@ def simulate(subjects: Sequence[int], seed: int = 0, *, coupling: float = 1.0,
 def simulate_one(subject: int, seed: int = 0, coupling: float = 1.0, ecg_noise: float = 1.0,
                  ecg_seed: int | None = None, cmr_seed: int | None = None,
                  label_noise: float = 0.0) -> Subject:
-    """Simulate one subject; arguments as in `simulate`, but not checked beyond the seeds."""
+    """Simulate one subject.
+
+    Args, Returns: as `simulate`, for one subject; not checked beyond the seeds.
+    """
     latents = physiology.sample(subject, seed)
     heart = geometry.realise(latents, generator(seed, subject, "anatomy"))
     phenotypes = phenotypes_of(heart, latents)  # [61]

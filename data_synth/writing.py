@@ -104,7 +104,7 @@ def write_cohort(directory: str | os.PathLike, subjects: Sequence[int], seed: in
 
 
 def write_rows(task: Task) -> Task:
-    """Simulate and write the rows of one task, which is returned; not yet marked as written."""
+    """Simulate and write the rows of a task: task -> the task, not yet marked as written."""
     rows: dict[str, np.ndarray] = {}
     for k, subject in enumerate(task.subjects):
         one = simulate_one(subject, task.seed, task.coupling, task.ecg_noise, None, None,

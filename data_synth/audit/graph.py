@@ -244,7 +244,15 @@ def may_move(latent: str) -> set[str]:
 
 
 def stream_of(private: str) -> str:
-    """The random stream in which a private latent lives."""
+    """The random stream in which a private latent lives.
+
+    Args:
+        private: name of the latent.
+    Returns:
+        A key of `streams.STREAMS`.
+    Raises:
+        ValueError: an unknown name.
+    """
     for latent in PRIVATE:
         if latent.name == private:
             return latent.stream

@@ -165,7 +165,7 @@ def shown(heart: Heart, scene: Scene) -> Cut:
 
 
 def private_latents(scene: Scene) -> dict[str, float]:
-    """What belongs to the image alone, by name; units and meanings in `latents`."""
+    """Scene -> what belongs to the image alone, by name; units and meanings in `latents`."""
     z, u, chest = scene.z.tolist(), scene.u.tolist(), scene.chest.tolist()
     colour = tissue.contrast(scene.z[:8])
     named = {f"{name}_signal": value for name, value in zip(colour._fields, colour, strict=True)}

@@ -105,7 +105,7 @@ def draw_private(rng: np.random.Generator) -> Private:
 
 
 def private_latents(private: Private) -> dict[str, float]:
-    """What belongs to the record alone, by name, at ecg_noise 1; units in `latents`."""
+    """Draws -> what belongs to the record alone, by name, at ecg_noise 1; units in `latents`."""
     named = {name: sd * private.normal[feature] for name, feature, sd in _FEATURE_LATENTS}
     named.update(zip(_FIELD_LATENTS, private.field.tolist(), strict=True))
     draws = private.rhythm

@@ -143,8 +143,13 @@ def join(*kernels: Kernels) -> Kernels:
 
 
 def rotation(frontal: float | np.ndarray, horizontal: float | np.ndarray) -> np.ndarray:
-    """[..., 3, 3] rotations in degrees, `frontal` from left to foot, then `horizontal` left to
-    back; one for each angle."""
+    """Rotations of the dipole: `frontal` from left to foot, then `horizontal` from left to back.
+
+    Args:
+        frontal, horizontal: degrees, numbers or [...].
+    Returns:
+        [..., 3, 3], one rotation for each angle.
+    """
     f, h = np.deg2rad(frontal), np.deg2rad(horizontal)
     in_frontal, in_horizontal = np.zeros((2, *np.shape(f), 3, 3))
     in_frontal[..., 0, 0] = in_frontal[..., 1, 1] = np.cos(f)

@@ -99,7 +99,7 @@ def measure_chunk(task: Task) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure_one(one: Subject) -> tuple[np.ndarray, np.ndarray]:
-    """[columns] numbers and the [8, BEAT_SAMPLES] beat of one subject; NaN if no beat is found."""
+    """Subject -> [columns] numbers and the [8, BEAT_SAMPLES] beat; NaN if no beat is found."""
     try:
         seen = delineate(one.ecg)
     except ValueError:  # fewer than three whole beats that look alike

@@ -184,7 +184,7 @@ def count(results: list[Result]) -> dict[str, int]:
 
 
 def text(results: list[Result], subjects: int, seed: int) -> str:
-    """The report in Markdown: how many rows are inside, then a table of all rows."""
+    """Results -> the report in Markdown: how many rows are inside, then a table of all rows."""
     words = ", ".join(f"{n} {word}" for word, n in count(results).items())
     lines = [f"{subjects:,} subjects, seed {seed}, generator {VERSION}: {words}.", "",
              "| section | quantity | in | target | band | obtained | se | inside |",
