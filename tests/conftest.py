@@ -7,7 +7,7 @@ import os
 import torch
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.support import helpers
+from tests.support import ahead, helpers
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is first imported
@@ -27,3 +27,15 @@ def pytest_terminal_summary(terminalreporter):
     for component, source, error, tolerance in sorted(helpers.PARITY):
         terminalreporter.write_line(f"{component:<44} {source:<24} {error:9.2e}  "
                                     f"<= {tolerance:.0e}")
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that wait for programs come last."""
+    waiting = ahead.modules()
+    items.sort(key=lambda item: item.module.__name__ in waiting)
+
+
+def pytest_collection_finish(session):
+    """Start the programs of the tests that will run."""
+    if not session.config.option.collectonly:
+        ahead.start({item.module.__name__ for item in session.items})

@@ -9,15 +9,14 @@ import sysconfig
 import zipfile
 from pathlib import Path
 
-import pytest
-
+from tests.support import ahead
 from tests.support.helpers import ROOT
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
+@ahead.program
+def wheel() -> Path:
     """The wheel, built from a copy of what git tracks and has not ignored, without network."""
-    source, out = (tmp_path_factory.mktemp(name) for name in ("source", "wheel"))
+    source, out = (ahead.folder(name) for name in ("source", "wheel"))
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         (source / name).write_bytes((ROOT / name).read_bytes())
     for package in ("reference", "data_synth", "benchmarks"):
@@ -31,29 +30,42 @@ def wheel(tmp_path_factory) -> Path:
     return next(out.glob("*.whl"))
 
 
-@pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory) -> Path:
+@ahead.program
+def programs() -> Path:
     """Programs of an environment that has the wheel, and torch and NumPy from this one."""
-    home = tmp_path_factory.mktemp("environment")
+    home = ahead.folder("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
-    programs = home / ("Scripts" if os.name == "nt" else "bin")
-    subprocess.run([sys.executable, "-m", "pip", "--python", str(programs / "python"), "install",
-                    "-q", "--no-deps", "--no-index", str(wheel)], check=True)
+    found = home / ("Scripts" if os.name == "nt" else "bin")
+    subprocess.run([sys.executable, "-m", "pip", "--python", str(found / "python"), "install",
+                    "-q", "--no-deps", "--no-index", str(wheel())], check=True)
     site = next(home.rglob("site-packages"))
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return programs
+    return found
 
 
-def run(programs: Path, empty: Path, name: str, *arguments: str) -> str:
+def run(empty: Path, name: str, *arguments: str) -> str:
     """Output of a program of the environment, from an empty directory."""
-    done = subprocess.run([str(programs / name), *arguments], cwd=empty, capture_output=True,
+    done = subprocess.run([str(programs() / name), *arguments], cwd=empty, capture_output=True,
                           text=True, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"})
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_the_wheel_holds_every_file_of_the_packages(wheel):
-    held = set(zipfile.ZipFile(wheel).namelist())
+@ahead.program
+def verified() -> str:
+    """What the library says of its vectors."""
+    return run(ahead.folder("verify"), "ecgcmr", "verify", "--dtype", "float32")
+
+
+@ahead.program
+def main_job() -> tuple[str, Path]:
+    """What the main job prints, and where it ran."""
+    empty = ahead.folder("main_job")
+    return run(empty, "ecgcmr", "run", "--preset", "smoke", "--device", "cpu"), empty
+
+
+def test_the_wheel_holds_every_file_of_the_packages():
+    held = set(zipfile.ZipFile(wheel()).namelist())
     wanted = {path.relative_to(ROOT).as_posix() for package in ("reference", "data_synth")
               for path in (ROOT / package).rglob("*")
               if path.is_file() and "__pycache__" not in path.parts}
@@ -61,27 +73,26 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel):
     assert not [name for name in held if name.startswith("tests")]
 
 
-def test_code_comes_from_the_wheel(installed, tmp_path):
-    where = run(installed, tmp_path, "python", "-c", "import reference, data_synth, benchmarks\n"
+def test_code_comes_from_the_wheel(tmp_path):
+    where = run(tmp_path, "python", "-c", "import reference, data_synth, benchmarks\n"
                 "print(reference.__file__, data_synth.__file__, benchmarks.__file__)")
-    assert all(Path(name).is_relative_to(installed.parent) for name in where.split())
+    assert all(Path(name).is_relative_to(programs().parent) for name in where.split())
 
 
-def test_the_library_passes_the_vectors_it_brings(installed, tmp_path):
-    printed = run(installed, tmp_path, "ecgcmr", "verify", "--dtype", "float32")
-    assert "71 of 71 implemented components pass, 0 fail" in printed
+def test_the_library_passes_the_vectors_it_brings():
+    assert "71 of 71 implemented components pass, 0 fail" in verified()
 
 
-def test_the_main_job_runs(installed, tmp_path):
-    printed = run(installed, tmp_path, "ecgcmr", "run", "--preset", "smoke", "--device", "cpu")
+def test_the_main_job_runs():
+    printed, where = main_job()
     assert "| mdm+mmcl |" in printed
-    assert (tmp_path / "runs" / "smoke-0" / "report.json").is_file()
+    assert (where / "runs" / "smoke-0" / "report.json").is_file()
 
 
-def test_a_synthetic_cohort_is_written(installed, tmp_path):
-    run(installed, tmp_path, "python", "-m", "data_synth", "--subjects", "8", "--out", "c")
-    assert "valid, 8 subjects" in run(installed, tmp_path, "ecgcmr", "check", "c")
+def test_a_synthetic_cohort_is_written(tmp_path):
+    run(tmp_path, "python", "-m", "data_synth", "--subjects", "8", "--out", "c")
+    assert "valid, 8 subjects" in run(tmp_path, "ecgcmr", "check", "c")
 
 
-def test_the_benchmarks_explain_themselves(installed, tmp_path):
-    assert "report" in run(installed, tmp_path, "python", "-m", "benchmarks", "--help")
+def test_the_benchmarks_explain_themselves(tmp_path):
+    assert "report" in run(tmp_path, "python", "-m", "benchmarks", "--help")

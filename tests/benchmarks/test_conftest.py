@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from benchmarks.harness import tables
+from tests.support import ahead
 from tests.support.benchmarking import suite
 from tests.support.helpers import ROOT, assert_close, assert_equal
 
@@ -65,10 +68,10 @@ SAID = {"on_the_cpu": "out of memory: .*can't allocate memory",
         "without_a_word": "out of memory: MemoryError"}
 
 
-@pytest.fixture(scope="module")
-def lines(tmp_path_factory) -> dict[str, str]:
+@ahead.program
+def outcomes() -> dict[str, str]:
     """Outcome of each of the rows above: name -> the line that pytest prints."""
-    path = tmp_path_factory.mktemp("rows") / "test_rows.py"
+    path = ahead.folder("rows") / "test_rows.py"
     path.write_text(ROWS)
     done = suite("-p", "benchmarks.conftest", "-vv", "--tb=no", "-rN", "--bench-device", "cpu",
                  str(path), COLUMNS="400")
@@ -78,6 +81,11 @@ def lines(tmp_path_factory) -> dict[str, str]:
             found[match[1]] = match[2] + match[3]
     assert_equal("rows", len(found), 42, done.stdout + done.stderr)
     return found
+
+
+@pytest.fixture
+def lines() -> dict[str, str]:
+    return outcomes()
 
 
 @pytest.mark.parametrize("fail", SAID)
@@ -126,10 +134,16 @@ def test_a_row_finds_nothing_of_those_before_it(tmp_path, options):
     assert "2 passed, 2 skipped" in done.stdout, done.stdout + done.stderr
 
 
-def test_suite_collects_and_one_operation_runs(tmp_path):
-    out = tmp_path / "out.json"
-    done = suite("benchmarks", "-k", "jitter_rescale and B8", "--bench-device", "cpu", "--rounds",
-                 "5", f"--benchmark-json={out}")
+@ahead.program
+def one_operation() -> tuple[subprocess.CompletedProcess, Path]:
+    """One operation timed, and the file it wrote."""
+    out = ahead.folder("one_operation") / "out.json"
+    return suite("benchmarks", "-k", "jitter_rescale and B8", "--bench-device", "cpu", "--rounds",
+                 "5", f"--benchmark-json={out}"), out
+
+
+def test_suite_collects_and_one_operation_runs():
+    done, out = one_operation()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "jitter_rescale" in done.stdout and "timed on the CPU" in done.stdout
     content = json.loads(out.read_text())
@@ -153,9 +167,21 @@ def rows_of_a_card(*arguments: str) -> list[tuple]:
     return [tuple(row) for row in json.loads(line.partition(": ")[2])]
 
 
-@pytest.fixture(scope="module")
-def card() -> list[tuple]:
+@ahead.program
+def every_row() -> list[tuple]:
+    """All rows of a card."""
     return rows_of_a_card()
+
+
+@ahead.program
+def paper_rows() -> list[tuple]:
+    """Those of the paper's shapes."""
+    return rows_of_a_card("--paper")
+
+
+@pytest.fixture
+def card() -> list[tuple]:
+    return every_row()
 
 
 def test_every_row_of_a_card_has_its_own_name(card):
@@ -174,7 +200,7 @@ def test_a_card_is_timed_in_both_modes(card):
 
 
 def test_the_papers_shapes_are_a_part_of_the_rows(card):
-    paper = rows_of_a_card("--paper")
+    paper = paper_rows()
     assert set(paper) < set(card) and len(paper) < len(card) / 2
     assert {row[0] for row in paper} == {row[0] for row in card}
     for target in (("clip_loss", "fused bf16", "B256"), ("clip_loss", "fused bf16", "B32768"),
@@ -184,17 +210,30 @@ def test_the_papers_shapes_are_a_part_of_the_rows(card):
         assert target in {row[:3] for row in paper}, target
 
 
-def test_a_cpu_runs_the_variants_of_a_card_when_asked():
+@ahead.program
+def variants() -> list[str]:
+    """Rows of one operation on the CPU, all variants and the usual ones."""
     words = ("benchmarks", "--collect-only", "-k", "patch_embedding and B4", "--bench-device",
              "cpu")
-    asked = suite(*words, "--all-variants")
-    assert "compiled" in asked.stdout and "compiled" not in suite(*words).stdout
+    return [suite(*words, *more).stdout for more in (("--all-variants",), ())]
 
 
-def test_suite_is_found_by_its_name_from_an_empty_directory(tmp_path):
-    done = suite("--pyargs", "benchmarks", "-k", "jitter_rescale and B8", "--benchmark-json=o.json",
-                 at=tmp_path, PYTHONPATH=str(ROOT))
+def test_a_cpu_runs_the_variants_of_a_card_when_asked():
+    asked, usual = variants()
+    assert "compiled" in asked and "compiled" not in usual
+
+
+@ahead.program
+def by_name() -> tuple[subprocess.CompletedProcess, Path]:
+    """The suite by its name from an empty directory, and the file it wrote."""
+    empty = ahead.folder("by_name")
+    return suite("--pyargs", "benchmarks", "-k", "jitter_rescale and B8",
+                 "--benchmark-json=o.json", at=empty, PYTHONPATH=str(ROOT)), empty / "o.json"
+
+
+def test_suite_is_found_by_its_name_from_an_empty_directory():
+    done, out = by_name()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "| jitter_rescale | B8 " in done.stdout and "Outliers" not in done.stdout, (
         "our table, and not pytest-benchmark's")
-    assert len(tables.read(tmp_path / "o.json").rows) == 1
+    assert len(tables.read(out).rows) == 1

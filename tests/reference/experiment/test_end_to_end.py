@@ -21,7 +21,7 @@ from reference.experiment.comparison import ARMS, GROUPS
 from reference.experiment.runs import fresh, load_run, load_work
 from reference.presets import PRESETS
 from reference.training import build_mdm, mdm_ncc
-from tests.support import helpers
+from tests.support import ahead, helpers
 from tests.support.helpers import ROOT, SHARED
 
 pytestmark = pytest.mark.end_to_end
@@ -33,16 +33,76 @@ def command(*arguments, **options) -> subprocess.CompletedProcess:
                           capture_output=True, text=True, timeout=300, check=False, **options)
 
 
-@pytest.fixture(scope="module")
-def job(tmp_path_factory) -> Path:
+@ahead.program
+def smoke() -> Path:
     """A finished smoke job."""
-    out = tmp_path_factory.mktemp("job") / "smoke"
+    out = ahead.folder("smoke")
     done = command("run", "--preset", "smoke", "--out", out, "--workers", 2, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     return out
 
 
-@pytest.fixture(scope="module")
+def on_cohort(*words) -> subprocess.CompletedProcess:
+    """A command on the cohort of the smoke job."""
+    return command(*words, "--cohort", smoke() / "cohort", "--device", "cpu")
+
+
+def stage(name: str, *words) -> Path:
+    """The directory of a stage trained on that cohort."""
+    out = ahead.folder(name)
+    done = on_cohort("train", *words, "--preset", "smoke", "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@ahead.program
+def again() -> Path:
+    """The smoke job once more on the same cohort."""
+    out = ahead.folder("again")
+    done = on_cohort("run", "--preset", "smoke", "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@ahead.program
+def another_seed() -> Path:
+    """Stage 1 with seed 1."""
+    return stage("another_seed", "mdm", "--seed", 1)
+
+
+@ahead.program
+def continued() -> Path:
+    """Stage 2 from stage 1 of the smoke job."""
+    return stage("continued", "mmcl", "--from", smoke() / "mdm")
+
+
+@ahead.program
+def finetuned() -> Path:
+    """Fine-tuning from the smoke job."""
+    return stage("finetuned", "finetune", "--from", smoke())
+
+
+@ahead.program
+def probed() -> subprocess.CompletedProcess:
+    """Probes of the smoke job's method."""
+    return on_cohort("probe", "--run", smoke() / "mdm+mmcl")
+
+
+@ahead.program
+def embedded() -> Path:
+    """Features and embeddings of the smoke job."""
+    path = ahead.folder("embedded") / "e.npz"
+    done = on_cohort("embed", "--run", smoke(), "--out", path)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture
+def job() -> Path:
+    return smoke()
+
+
+@pytest.fixture
 def report(job) -> dict:
     return json.loads((job / "report.json").read_text())
 
@@ -105,50 +165,42 @@ def test_reconstruction_beats_an_untrained_model(job, report):
     assert reached > chance + 0.1
 
 
-def test_same_seed_same_numbers(job, report, tmp_path):
-    done = command("run", "--preset", "smoke", "--out", tmp_path / "again", "--cohort",
-                   job / "cohort", "--device", "cpu")
-    assert done.returncode == 0, done.stderr
-    again = json.loads((tmp_path / "again" / "report.json").read_text())
+def test_same_seed_same_numbers(report):
+    found = json.loads((again() / "report.json").read_text())
     for key in ("mdm", "retrieval", "retrieval_cmr_to_ecg", "phenotypes", "risk", "gain", "curves"):
-        assert again[key] == report[key], key
+        assert found[key] == report[key], key
 
 
-def test_another_seed_gives_other_numbers(job, report, tmp_path):
-    done = command("train", "mdm", "--cohort", job / "cohort", "--out", tmp_path / "mdm",
-                   "--preset", "smoke", "--seed", 1, "--device", "cpu")
-    assert done.returncode == 0, done.stderr
+def test_another_seed_gives_other_numbers(job):
     first = torch.load(job / "mdm" / "last.pt", weights_only=True)
-    other = torch.load(tmp_path / "mdm" / "last.pt", weights_only=True)
+    other = torch.load(another_seed() / "last.pt", weights_only=True)
     assert first["losses"] != other["losses"] and len(first["losses"]) == len(other["losses"])
 
 
-def test_train_continues_from_an_earlier_stage(job, tmp_path):
-    done = command("train", "mmcl", "--cohort", job / "cohort", "--out", tmp_path / "mmcl",
-                   "--from", job / "mdm", "--preset", "smoke", "--device", "cpu")
-    assert done.returncode == 0, done.stderr
-    ours = torch.load(tmp_path / "mmcl" / "last.pt", weights_only=True)
+def test_train_continues_from_an_earlier_stage(job):
+    ours = torch.load(continued() / "last.pt", weights_only=True)
     theirs = torch.load(job / "mdm+mmcl" / "last.pt", weights_only=True)
     assert ours["losses"] == theirs["losses"]  # the same stage as in the main job
     assert "ecg.blocks.0.attn.qkv.weight" in ours["model"]
 
 
-def test_finetune_probe_embed_localise(job, tmp_path):
-    cohort = ("--cohort", job / "cohort", "--device", "cpu")
-    done = command("train", "finetune", *cohort, "--out", tmp_path / "ft", "--from", job,
-                   "--preset", "smoke")
-    assert done.returncode == 0, done.stderr
-    done = command("probe", *cohort, "--run", job / "mdm+mmcl")
-    assert done.returncode == 0 and "R2" in done.stdout and "AUROC" in done.stdout
-    done = command("embed", *cohort, "--run", job, "--out", tmp_path / "e.npz")
-    assert done.returncode == 0, done.stderr
-    with np.load(tmp_path / "e.npz") as file:
+def test_finetune_starts_from_the_job():
+    assert (finetuned() / "best.pt").is_file()
+
+
+def test_probe_prints_both_scores():
+    assert probed().returncode == 0
+    assert "R2" in probed().stdout and "AUROC" in probed().stdout
+
+
+def test_embed_and_localise(job, tmp_path):
+    with np.load(embedded()) as file:
         count = len(file["subjects"])
         assert file["z_ecg"].shape == file["z_cmr"].shape == (count, PRESETS["smoke"].embedding)
         assert file["ecg_features"].shape == (count, PRESETS["smoke"].dim)
         subject = int(file["subjects"][5])
-    done = command("localise", *cohort, "--run", job, "--subject", subject, "--out",
-                   tmp_path / "maps.npz")
+    done = on_cohort("localise", "--run", job, "--subject", subject, "--out",
+                     tmp_path / "maps.npz")
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "maps.npz") as file:
         assert file["ecg_map"].shape == (12, PRESETS["smoke"].window)

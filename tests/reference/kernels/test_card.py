@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from reference.contrastive_loss import clip_loss
 from reference.kernels import fused
+from tests.support import ahead
 from tests.support.helpers import ROOT
 
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None,
@@ -134,8 +135,8 @@ def test_launches_and_memory_of_the_reconstruction_loss(launched):
     assert set(backward.operations) <= ALLOCATIONS
 
 
-@pytest.fixture(scope="module")
-def compiled() -> list[dict]:
+@ahead.program
+def compilation() -> list[dict]:
     """What tests.support.compile_kernels prints for two generations of cards, side by side."""
     running = [subprocess.Popen([sys.executable, "-m", "tests.support.compile_kernels", capability],
                                 cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -143,6 +144,11 @@ def compiled() -> list[dict]:
     printed = [process.communicate()[0] for process in running]
     assert [process.returncode for process in running] == [0] * len(SHARED)
     return [json.loads(line) for text in printed for line in text.splitlines()]
+
+
+@pytest.fixture
+def compiled() -> list[dict]:
+    return compilation()
 
 
 @needs_triton

@@ -27,8 +27,9 @@ def lanes(count: int, T: int) -> torch.Tensor:
 
 
 @needs_triton
-@pytest.mark.parametrize("count, T", [(1, 3), (5, 4), (40, 16), (33, 37)])
-@pytest.mark.parametrize("lam, p, iterations", [(1e2, 0.3, 5), (1e4, 0.7, 3), (10.0, 0.1, 1)])
+@pytest.mark.parametrize("count, T, lam, p, iterations", [
+    (1, 3, 1e2, 0.3, 5), (5, 4, 1e4, 0.7, 3), (40, 16, 10.0, 0.1, 1), (40, 16, 1e2, 0.3, 5),
+    (33, 37, 1e4, 0.7, 3)])
 def test_asymmetric_least_squares_fused(count, T, lam, p, iterations):
     y = lanes(count, T)
     got = fused.asymmetric_least_squares_fused(y.to(DEVICE), lam, p, iterations)
