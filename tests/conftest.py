@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 
-import torch
-from hypothesis import HealthCheck, Phase, settings
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")  # read at import; programs run beside the tests
 
-from tests.support import ahead, helpers
+import torch  # noqa: E402
+from hypothesis import HealthCheck, Phase, settings  # noqa: E402
+
+from tests.support import ahead, helpers  # noqa: E402
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is first imported
-torch.set_num_threads(min(2, torch.get_num_threads()))
 settings.register_profile("suite", deadline=None, derandomize=True, print_blob=True,
                           suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("mutation", settings.get_profile("suite"), max_examples=8, database=None,

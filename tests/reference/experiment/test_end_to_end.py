@@ -28,7 +28,7 @@ pytestmark = pytest.mark.end_to_end
 
 
 def command(*arguments, **options) -> subprocess.CompletedProcess:
-    """Run `python -m reference` with two threads at most."""
+    """Run `python -m reference`."""
     return subprocess.run([sys.executable, "-m", "reference", *map(str, arguments)], cwd=ROOT,
                           capture_output=True, text=True, timeout=300, check=False, **options)
 
