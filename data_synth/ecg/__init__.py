@@ -3,7 +3,7 @@
     features           from physiology to the numbers of a record; the coupling dial
     waves, rhythm      Gaussian kernels of QRS, T and P; when they come
     leads              from the dipole and the electrodes to twelve leads; electrode noise
-    faults             swapped, misplaced and loose electrodes
+    electrodes         swapped, misplaced and loose ones
     electrocardiogram  draws all random numbers of a record and renders it
 
 Any change of the output needs a new `simulation.VERSION`, and a new edge belongs into

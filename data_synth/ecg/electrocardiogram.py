@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_synth.ecg import faults, rhythm, waves
+from data_synth.ecg import electrodes, rhythm, waves
 from data_synth.ecg.features import PRIVATE_SD, SWITCHES, Features, couple, features
 from data_synth.ecg.leads import EIGHT, LEAD_FIELD_DRAWS, electrode_noise, lead_field, twelve_leads
 from data_synth.ecg.waves import Kernels
@@ -50,7 +50,7 @@ class Private(NamedTuple):
     ectopic: np.ndarray  # [3] normal: direction of a ventricular ectopic beat
     rhythm: rhythm.Draws
     noise: np.ndarray  # [8, 5000] mV
-    faults: faults.Faults
+    faults: electrodes.Faults
 
 
 def render(latents: dict[str, float], rng: np.random.Generator, coupling: float = 1.0,
@@ -84,13 +84,13 @@ def trace(latents: dict[str, float], private: Private, coupling: float = 1.0,
     feature = features(shown, private.normal, ecg_noise)
     beats = rhythm.beats(private.rhythm, feature.rate, feature.fibrillation, feature.diabetes)
     record = waves.canvas()
-    field = faults.misplace(lead_field(private.field, ecg_noise), private.faults)
+    field = electrodes.misplace(lead_field(private.field, ecg_noise), private.faults)
     _draw_beats(record, field, feature, private, beats, ecg_noise)
     _draw_ectopic_beats(record, field, feature, private, beats)
     eight = waves.cut(record) + private.noise  # [8, 5000]
     if feature.fibrillation:
         eight += rhythm.f_waves(private.rhythm)
-    return twelve_leads(faults.spoil(eight, private.faults))  # [12, 5000]
+    return twelve_leads(electrodes.spoil(eight, private.faults))  # [12, 5000]
 
 
 def draw_private(rng: np.random.Generator) -> Private:
@@ -101,7 +101,7 @@ def draw_private(rng: np.random.Generator) -> Private:
         rate=float(rng.standard_normal()), field=rng.standard_normal(LEAD_FIELD_DRAWS),
         local=rng.standard_normal((_LOCAL_KERNELS + 1, 8)), local_time=rng.random(_LOCAL_KERNELS),
         jitter=rng.standard_normal((rhythm.MAX_BEATS, 2)), ectopic=rng.standard_normal(3),
-        rhythm=rhythm.draw(rng), noise=electrode_noise(rng), faults=faults.draw(rng))
+        rhythm=rhythm.draw(rng), noise=electrode_noise(rng), faults=electrodes.draw(rng))
 
 
 def private_latents(private: Private) -> dict[str, float]:

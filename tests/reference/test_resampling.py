@@ -47,13 +47,13 @@ def test_resample_lines_are_exact(rate):
     assert_close("line", got[1], want, atol=2e-4)
 
 
-def resample_explicit(x: np.ndarray, rate: float, to: float) -> list[float]:
+def resample_explicit(x: np.ndarray, rate: float, to: float, samples: range) -> list[float]:
     """Sample by sample, the sum over all inputs of the windowed sinc, ends left out."""
     narrow = min(1.0, to / rate)
     width = 64 / narrow
     cutoff = narrow * (1 - 0.0785 / 2)
     out = []
-    for n in range(int(len(x) * to / rate)):
+    for n in samples:
         total = weight = 0.0
         for k in range(len(x)):
             u = n * rate / to - k
@@ -69,10 +69,9 @@ def resample_explicit(x: np.ndarray, rate: float, to: float) -> list[float]:
 @pytest.mark.parametrize("rate, to", [(300.0, 500.0), (800.0, 500.0), (257.0, 250.0)])
 def test_resample_is_the_sum(rate, to):
     x = np.random.default_rng(1).normal(0, 1, 300)
-    want = np.array(resample_explicit(x, rate, to))
-    got = resample(x, rate, to)
-    inner = slice(int(110 * to / rate), -int(110 * to / rate))
-    assert_close("resampled", got[inner], want[inner], atol=1e-9)
+    got, edge = resample(x, rate, to), int(110 * to / rate)
+    inner = range(edge, len(got) - edge)
+    assert_close("resampled", got[inner], resample_explicit(x, rate, to, inner), atol=1e-9)
 
 
 @settings(max_examples=25)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_synth.ecg import faults, leads
+from data_synth.ecg import electrodes, leads
 from tests.support.helpers import assert_close, assert_equal, assert_shape
 
 COUNT = 20_000
-NONE = faults.Faults(0, 0, 0.0, 0, 0, 300, 3.0, np.zeros(600, np.float32))
+NONE = electrodes.Faults(0, 0, 0.0, 0, 0, 300, 3.0, np.zeros(600, np.float32))
 
 
 @pytest.fixture(scope="module")
 def drawn():
     rng = np.random.default_rng(0)
-    return [faults.draw(rng) for _ in range(COUNT)]
+    return [electrodes.draw(rng) for _ in range(COUNT)]
 
 
 def test_draw_prevalence(drawn):
@@ -39,7 +39,7 @@ def test_draw_advances_the_generator_equally():
     for seed in range(2):
         rng = np.random.default_rng(seed)
         before = np.random.default_rng(seed)
-        faults.draw(rng)
+        electrodes.draw(rng)
         before.random(9)
         before.standard_normal(600, dtype=np.float32)
         states.append((rng.random(), before.random()))
@@ -60,18 +60,18 @@ def test_spoil_swaps_cables_as_potentials_do(cables, swap):
     wrong = dict(volt)
     if swap:
         wrong[swap[0]], wrong[swap[1]] = volt[swap[1]], volt[swap[0]]
-    got = faults.spoil(record(volt), NONE._replace(cables=cables))
+    got = electrodes.spoil(record(volt), NONE._replace(cables=cables))
     assert_close("leads", got, record(wrong), atol=1e-6)
 
 
 def test_misplace():
-    assert_equal("nothing", faults.misplace(leads.DOWER, NONE), leads.DOWER)
+    assert_equal("nothing", electrodes.misplace(leads.DOWER, NONE), leads.DOWER)
     for k in range(1, 6):
         want = leads.DOWER.copy()
         row = leads.EIGHT.index(f"V{k}")
         want[row], want[row + 1] = leads.DOWER[row + 1], leads.DOWER[row]
-        assert_equal(f"V{k}", faults.misplace(leads.DOWER, NONE._replace(chest=k)), want)
-    moved = faults.misplace(leads.DOWER, NONE._replace(chest=6)) - leads.DOWER
+        assert_equal(f"V{k}", electrodes.misplace(leads.DOWER, NONE._replace(chest=k)), want)
+    moved = electrodes.misplace(leads.DOWER, NONE._replace(chest=6)) - leads.DOWER
     want = np.zeros((8, 3))
     want[2:4, 1] = -.35
     assert_close("too high", moved, want, atol=1e-12)
@@ -81,7 +81,7 @@ def test_burst_and_where_it_is_seen():
     muscle = np.random.default_rng(2).standard_normal(600).astype(np.float32)
     fault = NONE._replace(burst=.8, electrode=leads.ELECTRODES.index("C3"), start=1000, length=400,
                           frequency=3.0, muscle=muscle)
-    shape = faults.burst(fault)
+    shape = electrodes.burst(fault)
     assert_shape("burst", shape, (400,))
     assert_close("mean", shape.mean(), 0.0, atol=1e-6)
     assert .5 < np.abs(shape).max() < 1.1 and np.abs(shape[:8]).max() < .02
@@ -90,9 +90,9 @@ def test_burst_and_where_it_is_seen():
         window = .5 - .5 * np.cos(2 * np.pi * k / 400)
         plain[k] = .8 * window * (np.sin(2 * np.pi * 3 * k / 500) + .04 * muscle[k])
     assert_close("burst", np.diff(shape, 2), np.diff(plain, 2), atol=2e-3)
-    got = faults.spoil(np.zeros((8, 5000), np.float32), fault)
+    got = electrodes.spoil(np.zeros((8, 5000), np.float32), fault)
     want = np.zeros((8, 5000))
     want[leads.EIGHT.index("V3"), 1000:1400] = shape
     assert_close("V3 alone", got, want, atol=1e-6)
-    everywhere = faults.spoil(np.zeros((8, 5000), np.float32), fault._replace(electrode=0))
+    everywhere = electrodes.spoil(np.zeros((8, 5000), np.float32), fault._replace(electrode=0))
     assert_close("RA", everywhere[:, 1200] / shape[200], [-1, -1] + 6 * [-1 / 3], atol=1e-4)
